@@ -1,0 +1,33 @@
+#!/usr/bin/env node
+// The `bifrost` command. Plain JavaScript for Node 20: it finds a Node that can run the program
+// (this one, or the one scripts/bootstrap.mjs installed) and hands over.
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const compiled = join(root, "dist", "cli", "main.js");
+const source = join(root, "src", "cli", "main.ts");
+// A clone runs from source, so that an edit is never hidden by an old build; a package has only dist.
+const entry = existsSync(source) ? source : compiled;
+
+if (Number(process.versions.node.split(".")[0]) >= 24) {
+  const { main } = await import(entry);
+  await main(process.argv.slice(2));
+} else {
+  const newer = join(root, "node_modules", ".bin", "node");
+  if (!existsSync(newer)) {
+    process.stderr.write(
+      `bifrost: Node ${process.versions.node} is too old. Run "node ${join(root, "scripts", "bootstrap.mjs")}" once, ` +
+        "or use Node 24 or newer.\n",
+    );
+    process.exit(1);
+  }
+  const child = spawn(newer, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: "inherit" });
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+  child.on("exit", (code, signal) => {
+    if (signal) process.kill(process.pid, signal);
+    else process.exit(code ?? 1);
+  });
+}
