@@ -21,7 +21,9 @@ linkNode();
 
 function installDependencies() {
   const marker = join(modules, ".bifrost-lock-sha256");
-  const wanted = createHash("sha256").update(readFileSync(join(root, "package-lock.json"))).digest("hex");
+  const wanted = createHash("sha256")
+    .update(readFileSync(join(root, "package-lock.json")))
+    .digest("hex");
   if (existsSync(marker) && readFileSync(marker, "utf8") === wanted) return;
   say("installing dependencies from package-lock.json …");
   npmCi(root);
@@ -59,7 +61,12 @@ function npmCi(cwd) {
   const viaScript = npmScript !== undefined && /npm-cli\.c?js$/.test(npmScript);
   const result = viaScript
     ? spawnSync(process.execPath, [npmScript, ...args], { cwd, stdio: ["ignore", 2, 2], env: npmEnvironment() })
-    : spawnSync("npm", args, { cwd, stdio: ["ignore", 2, 2], env: npmEnvironment(), shell: process.platform === "win32" });
+    : spawnSync("npm", args, {
+        cwd,
+        stdio: ["ignore", 2, 2],
+        env: npmEnvironment(),
+        shell: process.platform === "win32",
+      });
   if (result.status !== 0) fail(`"npm ci" failed in ${cwd}; its message is above.`);
 }
 
