@@ -2,14 +2,13 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { KyselyPlugin } from "kysely";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { NOW, seedKey, seedOrg, seedService, testKeyring } from "../../test/support/resources.ts";
-import { openTempSqlite, type TestDatabase } from "../../test/support/temp-sqlite.ts";
+import { engines, type TestDatabase } from "../../test/support/engines.ts";
 import type { Service } from "../services/model.ts";
 import { createServiceStore } from "../services/store.ts";
 import { isForeignKeyViolation, isUniqueViolation } from "../storage/errors.ts";
 import { keyStatus } from "./model.ts";
 import { createKeyStore, type KeyStore } from "./store.ts";
 
-const engines = { sqlite: openTempSqlite };
 const FIRST_PAGE = { limit: 50, after: null };
 const keyring = testKeyring();
 
