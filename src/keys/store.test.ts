@@ -184,6 +184,9 @@ describe.each(Object.entries(engines))("key store on %s", (_engine, open) => {
     const services = createServiceStore(database.db);
     const refused = await services.delete(service.uid).catch((error: unknown) => error);
     expect(isForeignKeyViolation(refused)).toBe(true);
+    const inTransaction = database.db.transaction().execute((trx) => createServiceStore(trx).delete(service.uid));
+    expect(isForeignKeyViolation(await inTransaction.catch((error: unknown) => error))).toBe(true);
+    expect(await services.findByUid(service.uid)).toEqual(service);
     await keys.revokeByService(service.uid, NOW);
     await keys.dropGrantsOf(service.uid);
     await services.delete(service.uid);

@@ -89,14 +89,18 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     .addColumn("description", "text", (c) => c.notNull())
     .addColumn("origin", "text", (c) => c.notNull())
     .addColumn("base_path", "text", (c) => c.notNull())
-    // No cascade: a credential that a service needs cannot be deleted from under it.
-    .addColumn("credential_uid", "text", (c) => c.references("credentials.uid"))
+    .addColumn("credential_uid", "text")
     .addColumn("settings", "text", (c) => c.notNull())
     .addColumn("managed_by", "text", (c) => c.notNull())
     .addColumn("disabled_at_ms", "bigint")
     .addColumn("created_at_ms", "bigint", (c) => c.notNull())
     .addColumn("updated_at_ms", "bigint", (c) => c.notNull())
     .addUniqueConstraint("services_id", ["org_uid", "id"])
+    // No cascade: a credential that a service needs cannot be deleted from under it. Checked at commit, as
+    // PostgreSQL would otherwise refuse to delete an org, whose credentials and services go one after the other.
+    .addForeignKeyConstraint("services_credential_fk", ["credential_uid"], "credentials", ["uid"], (c) =>
+      c.deferrable().initiallyDeferred(),
+    )
     .execute();
   await schema.createIndex("services_credential").on("services").column("credential_uid").execute();
 
@@ -164,13 +168,16 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     .addColumn("org_uid", "text", (c) => c.notNull())
     .addColumn("position", "integer", (c) => c.notNull())
     .addColumn("kind", "text", (c) => c.notNull())
-    // No cascade: deleting a service with keys is refused, or revokes them first, in services/routes.ts.
-    .addColumn("service_uid", "text", (c) => c.references("services.uid"))
+    .addColumn("service_uid", "text")
     .addColumn("mcp_server", "text")
     .addColumn("methods", "text")
     .addColumn("paths", "text")
     .addColumn("tools", "text")
     .addPrimaryKeyConstraint("grants_pk", ["key_uid", "position"])
+    // No cascade: deleting a service with keys is refused, or revokes them first. Checked at commit, as above.
+    .addForeignKeyConstraint("grants_service_fk", ["service_uid"], "services", ["uid"], (c) =>
+      c.deferrable().initiallyDeferred(),
+    )
     .execute();
   await schema.createIndex("grants_service").on("grants").column("service_uid").execute();
 
