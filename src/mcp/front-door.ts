@@ -1,0 +1,51 @@
+import type { IncomingHttpHeaders } from "node:http";
+import { isJsonContentType, validateHostHeader, validateOriginHeader } from "@modelcontextprotocol/server";
+import { GatewayError } from "../core/errors.ts";
+import { isAgentId } from "../core/ids.ts";
+import type { FrontDoor } from "./types.ts";
+
+/**
+ * Refuses a browser that was led here under a name which is not ours (DNS rebinding), before anything is looked up.
+ *
+ * @throws GatewayError `auth.forbidden`
+ */
+export function checkHostAndOrigin(headers: IncomingHttpHeaders, door: FrontDoor): void {
+  if (door.allowedHosts !== null && !validateHostHeader(headers.host, [...door.allowedHosts]).ok)
+    throw new GatewayError("auth.forbidden", { message: "forbidden: this Host is not served here" });
+  if (!validateOriginHeader(headers.origin, [...door.allowedOrigins]).ok)
+    throw new GatewayError("auth.forbidden", { message: "forbidden: this Origin may not call" });
+}
+
+/**
+ * The agent's name inside its principal, or null.
+ *
+ * @throws GatewayError `request.agent_id_invalid`, also for an empty name and for two of them
+ */
+export function readAgentId(headers: IncomingHttpHeaders): string | null {
+  const value = headers["x-agent-id"];
+  if (value === undefined) return null;
+  if (typeof value !== "string" || !isAgentId(value)) throw new GatewayError("request.agent_id_invalid");
+  return value;
+}
+
+/**
+ * Refuses a body that is not plain JSON, and a client that could not read the reply, which is always JSON. The SDK asks
+ * 2025 clients to accept `text/event-stream` too; as none is ever sent, `*` + `/*` or JSON alone will do.
+ *
+ * @throws GatewayError `request.unsupported_media_type`
+ */
+export function checkMediaTypes(headers: IncomingHttpHeaders): void {
+  if (!isJsonContentType(headers["content-type"])) throw new GatewayError("request.unsupported_media_type");
+  const coding = headers["content-encoding"];
+  if (coding !== undefined && coding.toLowerCase() !== "identity")
+    throw new GatewayError("request.unsupported_media_type", { message: "unsupported content coding: send identity" });
+}
+
+/** Whether the client can read JSON (RFC 9110 §12.5.1; parameters and weights are not looked at, but `q=0` is). */
+export function acceptsJson(accept: string | undefined): boolean {
+  if (accept === undefined) return true;
+  return accept
+    .toLowerCase()
+    .split(",")
+    .some((range) => /^\s*(?:application\/json|application\/\*|\*\/\*)\s*(?:;(?!\s*q=0(?:\.0*)?\s*$)|$)/.test(range));
+}

@@ -1,0 +1,87 @@
+import { request } from "node:http";
+import { queryObjects } from "node:v8";
+import {
+  PerRequestHTTPServerTransport,
+  Server,
+  WebStandardStreamableHTTPServerTransport,
+} from "@modelcontextprotocol/server";
+import { expect, it } from "vitest";
+import { startMcpEndpoint } from "../support/mcp-endpoint.ts";
+
+const MODERN_META = {
+  "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+  "io.modelcontextprotocol/clientInfo": { name: "leaks", version: "1" },
+  "io.modelcontextprotocol/clientCapabilities": {},
+};
+
+/** Objects of the SDK that are made per message. Counting them collects garbage first. */
+function alive() {
+  return [Server, PerRequestHTTPServerTransport, WebStandardStreamableHTTPServerTransport].map((made) =>
+    queryObjects(made, { format: "count" }),
+  );
+}
+
+function message(method: string, params: Record<string, unknown>, modern: boolean) {
+  const name = typeof params["name"] === "string" ? { "mcp-name": params["name"] } : {};
+  const body = { jsonrpc: "2.0", id: 1, method, params: modern ? { ...params, _meta: MODERN_META } : params };
+  const headers = {
+    authorization: "Bearer alice",
+    "content-type": "application/json",
+    ...(modern ? { "mcp-protocol-version": "2026-07-28", "mcp-method": method, ...name } : {}),
+  };
+  return { method: "POST", headers, body: JSON.stringify(body) };
+}
+
+/** Sends a message and leaves as soon as `started` resolves. */
+async function abandon(url: string, { method, headers, body }: ReturnType<typeof message>, started: Promise<void>) {
+  const outgoing = request(url, { method, headers });
+  const left = new Promise<void>((resolve) => outgoing.on("error", () => {}).on("close", resolve));
+  outgoing.end(body);
+  await started;
+  outgoing.destroy();
+  await left;
+}
+
+it.each([false, true])("no SDK object outlives an answered or refused message (2026 era: %s)", async (modern) => {
+  await using gateway = await startMcpEndpoint();
+  const before = alive();
+  for (let round = 0; round < 50; round++) {
+    for (const init of [
+      message("tools/list", {}, modern),
+      message("tools/call", { name: "list_services", arguments: {} }, modern),
+      message("tools/call", { name: "request_key", arguments: {} }, modern),
+      message("tools/call", { name: "nothing", arguments: {} }, modern),
+      message("resources/list", {}, modern),
+      message("notifications/cancelled", { requestId: 1 }, modern),
+    ]) {
+      const reply = await fetch(gateway.url, init);
+      await reply.text();
+    }
+  }
+  expect(alive()).toEqual(before);
+});
+
+it.each([false, true])(
+  "no SDK object outlives a client that left while its tool ran (2026 era: %s)",
+  async (modern) => {
+    let onStart = () => {};
+    const stuck: PromiseWithResolvers<void>[] = [];
+    await using gateway = await startMcpEndpoint({
+      issueKey: () => {
+        const wait = Promise.withResolvers<void>();
+        stuck.push(wait);
+        onStart();
+        return wait.promise;
+      },
+    });
+    const before = alive();
+    for (let round = 0; round < 20; round++) {
+      const started = new Promise<void>((resolve) => (onStart = resolve));
+      const call = message("tools/call", { name: "request_key", arguments: { service_name: "echo" } }, modern);
+      await abandon(gateway.url, call, started);
+    }
+    // The tool's own work may go on (a key that is being written is written); its end must free everything.
+    for (const wait of stuck.splice(0)) wait.resolve();
+    await expect.poll(alive).toEqual(before);
+  },
+);
