@@ -4,3 +4,9 @@ export interface Clock {
 }
 
 export const systemClock: Clock = { now: () => Date.now() };
+
+/**
+ * Milliseconds that never step back or jump when the system's time is set. For what measures spans
+ * (limits, caches); the origin is the process start's wall time, so values look like Unix times.
+ */
+export const steadyClock: Clock = { now: () => performance.timeOrigin + performance.now() };
