@@ -14,6 +14,7 @@ import { presentedKey } from "./presented-key.ts";
 import { Relay, type RelayOutcome } from "./relay.ts";
 import { requestBody } from "./request-body.ts";
 import { outboundHeaders } from "./request-headers.ts";
+import { sendWithTrailers } from "./send-with-trailers.ts";
 import { type ProxyTarget, parseTarget } from "./target.ts";
 import type { Exchange, ProxyDeps } from "./types.ts";
 
@@ -136,6 +137,10 @@ async function forward(req: IncomingMessage, res: ServerResponse, exchange: Exch
       },
     });
     forget = deps.openRequests.add(live.key.uid, live.key.orgUid, (reason) => relay.abort(reason));
+    if (req.headers.trailer !== undefined && body.content !== null) {
+      sendWithTrailers(req, relay, { target, method: exchange.method, path, headers }, settings.timeouts, deps.upstreams);
+      return;
+    }
     dispatch(pool, relay, {
       path,
       method: exchange.method,

@@ -47,6 +47,11 @@ const STRIPPED: ReadonlySet<string> = new Set([
   "x-agent-id",
 ]);
 
+/** Whether a client's header may reach an upstream at all; a service may narrow it further. @param lower lower-case name */
+export function isForwardedRequestHeader(lower: string): boolean {
+  return !STRIPPED.has(lower) && !lower.startsWith("x-bifrost-") && !lower.startsWith("x-forwarded-");
+}
+
 /** How a credential enters the request; made once per service and credential version by inject.ts. */
 export interface HeaderInjection {
   /** Lower case; an inbound header of this name is removed. */
@@ -81,10 +86,7 @@ export function outboundHeaders(input: OutboundHeaderInput): string[] {
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? "";
     const lower = name.toLowerCase();
-    if (STRIPPED.has(lower)) {
-      if (lower !== "cookie" || !settings.forwardCookies) continue;
-    }
-    if (lower.startsWith("x-bifrost-") || lower.startsWith("x-forwarded-")) continue;
+    if (!isForwardedRequestHeader(lower) && !(lower === "cookie" && settings.forwardCookies)) continue;
     if (nominated?.has(lower) || lower === injection?.name) continue;
     if (settings.allowHeaders !== null && !settings.allowHeaders.includes(lower) && !lower.startsWith("content-")) continue;
     if (lower === "accept-encoding" && settings.credentialEcho === "strict") continue;
