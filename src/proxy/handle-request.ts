@@ -111,7 +111,8 @@ async function forward(req: IncomingMessage, res: ServerResponse, exchange: Exch
     const pool = deps.upstreams.poolFor(target); //                                                       502
     const path = outboundPath(target, proxyTarget.path, proxyTarget.query, plan);
     const headers = await outboundHeadersFor(req, exchange, admitted, path, deps);
-    const body = await requestBody(req);
+    let body = requestBody(req);
+    if (body instanceof Promise) body = await body;
     await confirmStillUsable(live, deps);
     // The client left meanwhile: there is nobody to ask the upstream for.
     if (res.closed) throw new GatewayError("upstream.reset", { detail: "the client went away" });

@@ -24,20 +24,20 @@ const NOTHING: InjectionPlan = { header: null, query: null, mask: null };
  * Plans live exactly as long as the catalog's entry of the service, which is dropped when the service or
  * its credential changes: a request that began before a change ends with what it began with.
  *
- * @param deps.reveal opens the sealed secret of a service's credential; throws where it cannot
+ * @param deps.reveal opens the sealed secret of a service's credential; throws where it cannot, or may not be sent there
  */
-export function createInjector(deps: { reveal(orgUid: string, credentialUid: string): Promise<string> }): Injector {
+export function createInjector(deps: { reveal(target: LiveService, credentialUid: string): Promise<string> }): Injector {
   const plans = new WeakMap<LiveService, InjectionPlan | Promise<InjectionPlan>>();
   return {
     planFor(target) {
       const known = plans.get(target);
       if (known) return known;
-      const { credentialUid, orgUid } = target.service;
+      const { credentialUid } = target.service;
       if (credentialUid === null) {
         plans.set(target, NOTHING);
         return NOTHING;
       }
-      const started = openPlan(target, () => deps.reveal(orgUid, credentialUid)).then(
+      const started = openPlan(target, () => deps.reveal(target, credentialUid)).then(
         (plan) => {
           plans.set(target, plan);
           return plan;
