@@ -1,6 +1,6 @@
 import type { Clock } from "../core/clock.ts";
 import { GatewayError } from "../core/errors.ts";
-import { rateLimitHeaders } from "../limits/rate-headers.ts";
+import { limitError } from "../limits/rate-headers.ts";
 import type { Limits, LimitVerdict } from "../limits/types.ts";
 import { usable } from "./authenticate.ts";
 import type { KeyCache, LiveKey } from "./key-cache.ts";
@@ -33,7 +33,11 @@ export function admit(live: LiveKey, deps: AdmitDeps): Admission | Promise<Admis
   return accepted(verdict, key.rateLimit);
 }
 
-async function admitLater(live: LiveKey, pending: LimitVerdict | Promise<LimitVerdict>, deps: AdmitDeps): Promise<Admission> {
+async function admitLater(
+  live: LiveKey,
+  pending: LimitVerdict | Promise<LimitVerdict>,
+  deps: AdmitDeps,
+): Promise<Admission> {
   const admission = accepted(await pending, live.key.rateLimit);
   try {
     if (live.key.maxUses !== null && !(await deps.claimUse(live.key.uid))) {
@@ -58,10 +62,5 @@ async function whyNoUse(live: LiveKey, deps: AdmitDeps): Promise<GatewayError> {
 
 function accepted(verdict: LimitVerdict, rateLimit: number): Admission {
   if (verdict.admitted) return verdict;
-  throw new GatewayError(verdict.reason === "rate" ? "limit.rate" : "limit.concurrency", {
-    headers: {
-      ...rateLimitHeaders(rateLimit, verdict.remaining, verdict.resetMs),
-      "retry-after": String(Math.max(1, Math.ceil(verdict.retryAfterMs / 1_000))),
-    },
-  });
+  throw limitError(rateLimit, verdict);
 }

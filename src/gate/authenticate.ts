@@ -21,7 +21,11 @@ export interface AuthenticateDeps {
  *
  * @throws GatewayError `key.missing`, `key.invalid`, `key.revoked`, `key.expired`, `auth.throttled`
  */
-export function authenticate(secret: string | null, clientAddress: string, deps: AuthenticateDeps): LiveKey | Promise<LiveKey> {
+export function authenticate(
+  secret: string | null,
+  clientAddress: string,
+  deps: AuthenticateDeps,
+): LiveKey | Promise<LiveKey> {
   if (secret === null) throw new GatewayError("key.missing");
   // Offline and cheap: a guess or a typo never reaches the hash, the cache or the database.
   if (secretKind(secret) !== "bfk") throw refuseGuess(clientAddress, deps);
@@ -31,14 +35,26 @@ export function authenticate(secret: string | null, clientAddress: string, deps:
   return cached ? usable(cached, deps.clock.now()) : authenticateUnseen(secret, secretHash, clientAddress, deps);
 }
 
-async function authenticateUnseen(secret: string, secretHash: string, clientAddress: string, deps: AuthenticateDeps): Promise<LiveKey> {
+async function authenticateUnseen(
+  secret: string,
+  secretHash: string,
+  clientAddress: string,
+  deps: AuthenticateDeps,
+): Promise<LiveKey> {
   const retryAfterSeconds = deps.throttle.isThrottled(clientAddress);
   if (retryAfterSeconds !== null) throw throttled(retryAfterSeconds);
   for (const hash of [secretHash, ...deps.keyring.hashSecretPrevious(secret)]) {
-    const live = deps.keys.peek(hash) ?? (await deps.keys.load(hash));
+    const live = deps.keys.peek(hash) ?? (await lookUp(hash, deps));
     if (live) return usable(live, deps.clock.now());
   }
   throw refuseGuess(clientAddress, deps);
+}
+
+/** Well-formed guesses from many addresses together get only so many database reads. */
+function lookUp(hash: string, deps: AuthenticateDeps): Promise<LiveKey | null> {
+  const retryAfterSeconds = deps.throttle.takeLookup();
+  if (retryAfterSeconds !== null) throw throttled(retryAfterSeconds);
+  return deps.keys.load(hash);
 }
 
 /** Also called again after admission: a revocation or expiry that happened meanwhile counts. */

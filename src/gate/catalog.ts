@@ -16,7 +16,10 @@ export interface Catalog {
   load(serviceUid: string): Promise<LiveService | null>;
 }
 
-export function createCatalog(deps: { readonly changes: ChangeBus; findService(uid: string): Promise<Service | null> }): Catalog {
+export function createCatalog(deps: {
+  readonly changes: ChangeBus;
+  findService(uid: string): Promise<Service | null>;
+}): Catalog {
   const services = new Map<string, LiveService>();
   let epoch = 0;
   deps.changes.subscribe((change) => {

@@ -17,8 +17,17 @@ const NEVER: ReadonlySet<string> = new Set(["TRACE", "TRACK", "CONNECT"]);
  * @param path below the service's base path, as it was sent, without query
  * @throws GatewayError `request.method_not_allowed`, `key.scope`, `key.not_granted`
  */
-export function enforcePolicy(live: LiveKey, grant: ServiceGrant, target: LiveService, method: string, path: string): void {
-  if (NEVER.has(method)) throw new GatewayError("request.method_not_allowed", { headers: { allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" } });
+export function enforcePolicy(
+  live: LiveKey,
+  grant: ServiceGrant,
+  target: LiveService,
+  method: string,
+  path: string,
+): void {
+  if (NEVER.has(method))
+    throw new GatewayError("request.method_not_allowed", {
+      headers: { allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" },
+    });
   if (live.key.scope === "read" && !READ_METHODS.has(method)) throw new GatewayError("key.scope");
   if (!target.allowsMethod(method) || !grant.allowsMethod(method)) throw new GatewayError("key.not_granted");
   if (!target.allowsPath(path) || !grant.allowsPath(path)) throw new GatewayError("key.not_granted");

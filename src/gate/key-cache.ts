@@ -108,7 +108,9 @@ function toLiveKey(key: VirtualKey, presentedHash: string): LiveKey {
     services,
     presentedHash,
     secretExpiresAtMs:
-      presentedHash === key.previousSecretHash ? Math.min(key.previousExpiresAtMs ?? 0, key.expiresAtMs) : key.expiresAtMs,
+      presentedHash === key.previousSecretHash
+        ? Math.min(key.previousExpiresAtMs ?? 0, key.expiresAtMs)
+        : key.expiresAtMs,
   };
 }
 

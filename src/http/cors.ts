@@ -27,7 +27,8 @@ const HEADERS = [
   "Mcp-Name",
   "Last-Event-ID",
 ].join(", ");
-const EXPOSED = "X-Request-ID, X-Next-Cursor, Link, Retry-After, RateLimit, RateLimit-Policy, Mcp-Session-Id, WWW-Authenticate";
+const EXPOSED =
+  "X-Request-ID, X-Next-Cursor, Link, Retry-After, RateLimit, RateLimit-Policy, Mcp-Session-Id, WWW-Authenticate";
 const MAX_AGE_SECONDS = "300";
 
 /**

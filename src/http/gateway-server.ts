@@ -103,8 +103,12 @@ async function close(server: Server, graceMs: number, cutOff: () => void): Promi
 
 function refuseUpgrade(req: IncomingMessage, socket: Duplex): void {
   socket.on("error", () => socket.destroy());
-  const { status, headers, body } = renderHttpError(new GatewayError("request.method_not_allowed", { message: "this path does not take upgrades" }), requestIdFrom(undefined));
+  const { status, headers, body } = renderHttpError(
+    new GatewayError("request.method_not_allowed", { message: "this path does not take upgrades" }),
+    requestIdFrom(undefined),
+  );
   const lines = Object.entries({ ...headers, connection: "close" }).map(([name, value]) => `${name}: ${value}`);
-  socket.end(`HTTP/1.1 ${status} ${req.method === "CONNECT" ? "Method Not Allowed" : "Refused"}\r\n${lines.join("\r\n")}\r\n\r\n${body}`);
+  socket.end(
+    `HTTP/1.1 ${status} ${req.method === "CONNECT" ? "Method Not Allowed" : "Refused"}\r\n${lines.join("\r\n")}\r\n\r\n${body}`,
+  );
 }
-

@@ -23,7 +23,9 @@ describe("masking an echoed credential", () => {
   it("finds it wherever the body is cut, and changes no length", () => {
     fc.assert(
       fc.property(
-        fc.array(fc.oneof(fc.constant(SECRET), fc.constant(SECRET.slice(0, 7)), fc.string({ maxLength: 20 })), { maxLength: 8 }),
+        fc.array(fc.oneof(fc.constant(SECRET), fc.constant(SECRET.slice(0, 7)), fc.string({ maxLength: 20 })), {
+          maxLength: 8,
+        }),
         fc.array(fc.nat(), { maxLength: 12 }),
         (parts, cuts) => {
           const body = Buffer.from(parts.join(""));
@@ -44,7 +46,9 @@ describe("masking an echoed credential", () => {
 
   it("masks header values and every form it was given", () => {
     const mask = createEchoMask([SECRET, "dXNlcjpwYXNzd29yZA=="]);
-    expect(mask?.text(`Bearer ${SECRET}; Basic dXNlcjpwYXNzd29yZA==`)).toBe(`Bearer ${"*".repeat(19)}; Basic ${"*".repeat(20)}`);
+    expect(mask?.text(`Bearer ${SECRET}; Basic dXNlcjpwYXNzd29yZA==`)).toBe(
+      `Bearer ${"*".repeat(19)}; Basic ${"*".repeat(20)}`,
+    );
   });
 
   it("does not change the chunk that the parser owns", () => {

@@ -8,7 +8,7 @@ import type { LiveService } from "../gate/catalog.ts";
 import { enforcePolicy } from "../gate/enforce-policy.ts";
 import type { LiveKey, ServiceGrant } from "../gate/key-cache.ts";
 import { sendHttpError } from "../http/render-error.ts";
-import { rateLimitPairs } from "../limits/rate-headers.ts";
+import { rateHeaders } from "../limits/rate-headers.ts";
 import { type InjectionPlan, outboundPath } from "./inject.ts";
 import { presentedKey } from "./presented-key.ts";
 import { Relay, type RelayOutcome } from "./relay.ts";
@@ -31,7 +31,8 @@ export function createProxyHandler(deps: ProxyDeps) {
       await forward(req, res, exchange, admitted, deps);
     } catch (thrown) {
       const error = toGatewayError(thrown);
-      if (error.code === "internal") deps.log.error({ err: error.cause ?? error, requestId: exchange.requestId }, "proxy request failed");
+      if (error.code === "internal")
+        deps.log.error({ err: error.cause ?? error, requestId: exchange.requestId }, "proxy request failed");
       endWithError(req, res, exchange, error);
       deps.settled(exchange);
     }
@@ -77,7 +78,8 @@ export async function passGate(req: IncomingMessage, exchange: Exchange, deps: P
   if (!target) throw new GatewayError("service.not_found");
   exchange.serviceId = target.service.id;
   // The query is not a place for keys unless this service says so; then it was no key at all.
-  if (secret === proxyTarget.keyInQuery && !target.service.settings.allowKeyInQuery) throw new GatewayError("key.missing");
+  if (secret === proxyTarget.keyInQuery && !target.service.settings.allowKeyInQuery)
+    throw new GatewayError("key.missing");
   enforcePolicy(live, grant, target, exchange.method, proxyTarget.path === "" ? "/" : proxyTarget.path); // 403, 405
   let admission = admit(live, deps); //                                                                   401, 429
   if (admission instanceof Promise) admission = await admission;
@@ -104,7 +106,13 @@ function matchGrant(live: LiveKey, proxyTarget: ProxyTarget): ServiceGrant {
   return grant;
 }
 
-async function forward(req: IncomingMessage, res: ServerResponse, exchange: Exchange, admitted: Admitted, deps: ProxyDeps): Promise<void> {
+async function forward(
+  req: IncomingMessage,
+  res: ServerResponse,
+  exchange: Exchange,
+  admitted: Admitted,
+  deps: ProxyDeps,
+): Promise<void> {
   const { live, target, proxyTarget, admission, plan } = admitted;
   try {
     const { settings } = target.service;
@@ -117,6 +125,7 @@ async function forward(req: IncomingMessage, res: ServerResponse, exchange: Exch
     // The client left meanwhile: there is nobody to ask the upstream for.
     if (res.closed) throw new GatewayError("upstream.reset", { detail: "the client went away" });
 
+    const rate = rateHeaders(live.key.rateLimit, admission);
     let forget: () => void = () => undefined;
     const relay = new Relay({
       req,
@@ -128,7 +137,14 @@ async function forward(req: IncomingMessage, res: ServerResponse, exchange: Exch
         mount: proxyTarget.mount,
         mask: plan.mask,
       },
-      ownHeaders: ["X-Request-ID", exchange.requestId, ...rateLimitPairs(live.key.rateLimit, admission.remaining, admission.resetMs)],
+      ownHeaders: [
+        "X-Request-ID",
+        exchange.requestId,
+        "RateLimit",
+        rate.ratelimit,
+        "RateLimit-Policy",
+        rate["ratelimit-policy"],
+      ],
       refuseCoded: settings.credentialEcho === "strict",
       totalTimeoutMs: settings.timeouts.totalMs,
       done(outcome) {
@@ -139,7 +155,13 @@ async function forward(req: IncomingMessage, res: ServerResponse, exchange: Exch
     });
     forget = deps.openRequests.add(live.key.uid, live.key.orgUid, (reason) => relay.abort(reason));
     if (req.headers.trailer !== undefined && body.content !== null) {
-      sendWithTrailers(req, relay, { target, method: exchange.method, path, headers }, settings.timeouts, deps.upstreams);
+      sendWithTrailers(
+        req,
+        relay,
+        { target, method: exchange.method, path, headers },
+        settings.timeouts,
+        deps.upstreams,
+      );
       return;
     }
     dispatch(pool, relay, {
@@ -204,17 +226,35 @@ export async function outboundHeadersFor(
     injection: plan.header,
     assertion,
     forwarded: service.settings.forwardClientAddress
-      ? { address: deps.clientAddress(req), host: req.headers.host ?? "", proto: "encrypted" in req.socket ? "https" : "http" }
+      ? {
+          address: deps.clientAddress(req),
+          host: req.headers.host ?? "",
+          proto: "encrypted" in req.socket ? "https" : "http",
+        }
       : null,
   });
 }
 
 /** Runs once for every forwarded request, however it ended. */
-function settle(req: IncomingMessage, res: ServerResponse, exchange: Exchange, outcome: RelayOutcome, deps: ProxyDeps): void {
+function settle(
+  req: IncomingMessage,
+  res: ServerResponse,
+  exchange: Exchange,
+  outcome: RelayOutcome,
+  deps: ProxyDeps,
+): void {
   exchange.status = outcome.status;
   if (outcome.kind === "failed") {
     if (outcome.error.code === "internal" || outcome.error.status >= 500) {
-      deps.log.warn({ requestId: exchange.requestId, service: exchange.serviceId, code: outcome.error.code, detail: outcome.error.message }, "upstream exchange failed");
+      deps.log.warn(
+        {
+          requestId: exchange.requestId,
+          service: exchange.serviceId,
+          code: outcome.error.code,
+          detail: outcome.error.message,
+        },
+        "upstream exchange failed",
+      );
     }
     endWithError(req, res, exchange, outcome.error);
   }

@@ -26,7 +26,9 @@ const NOTHING: InjectionPlan = { header: null, query: null, mask: null };
  *
  * @param deps.reveal opens the sealed secret of a service's credential; throws where it cannot, or may not be sent there
  */
-export function createInjector(deps: { reveal(target: LiveService, credentialUid: string): Promise<string> }): Injector {
+export function createInjector(deps: {
+  reveal(target: LiveService, credentialUid: string): Promise<string>;
+}): Injector {
   const plans = new WeakMap<LiveService, InjectionPlan | Promise<InjectionPlan>>();
   return {
     planFor(target) {
@@ -44,7 +46,10 @@ export function createInjector(deps: { reveal(target: LiveService, credentialUid
         },
         (cause: unknown) => {
           plans.delete(target);
-          throw new GatewayError("service.unusable", { detail: `service ${target.service.id}: its credential did not open`, cause });
+          throw new GatewayError("service.unusable", {
+            detail: `service ${target.service.id}: its credential did not open`,
+            cause,
+          });
         },
       );
       plans.set(target, started);
@@ -58,9 +63,17 @@ async function openPlan(target: LiveService, reveal: () => Promise<string>): Pro
   const secret = await reveal();
   const header = headerFor(injection, secret);
   // RFC 9110 §5.5. Anything else would end the header, or the process's trust in its own framing.
-  if (header !== null && !/^[\t\x20-\x7e\x80-\xff]+$/.test(header.value)) throw new Error("the secret cannot be part of a header");
-  const query = injection.kind === "query" ? { name: injection.name, pair: `${encodeURIComponent(injection.name)}=${encodeURIComponent(secret)}` } : null;
-  const forms = [secret, encodeURIComponent(secret), ...(injection.kind === "basic" && header ? [header.value.slice("Basic ".length)] : [])];
+  if (header !== null && !/^[\t\x20-\x7e\x80-\xff]+$/.test(header.value))
+    throw new Error("the secret cannot be part of a header");
+  const query =
+    injection.kind === "query"
+      ? { name: injection.name, pair: `${encodeURIComponent(injection.name)}=${encodeURIComponent(secret)}` }
+      : null;
+  const forms = [
+    secret,
+    encodeURIComponent(secret),
+    ...(injection.kind === "basic" && header ? [header.value.slice("Basic ".length)] : []),
+  ];
   return { header, query, mask: credentialEcho === "off" ? null : createEchoMask(forms) };
 }
 
@@ -69,7 +82,10 @@ function headerFor(injection: Injection, secret: string): HeaderInjection | null
     case "header":
       return {
         name: injection.name.toLowerCase(),
-        value: injection.template === null ? injection.prefix + secret : injection.template.replaceAll("{secret}", () => secret),
+        value:
+          injection.template === null
+            ? injection.prefix + secret
+            : injection.template.replaceAll("{secret}", () => secret),
       };
     case "bearer":
       return { name: "authorization", value: `Bearer ${secret}` };

@@ -27,7 +27,10 @@ export function createOpenRequests(changes: ChangeBus): OpenRequests {
     if (change.kind === "key" && change.revoked) abort(byKey.get(change.uid) ?? [], new GatewayError("key.revoked"));
     if (change.kind === "org") {
       for (const entries of [...byKey.values()]) {
-        abort([...entries].filter((entry) => entry.orgUid === change.uid), new GatewayError("key.revoked"));
+        abort(
+          [...entries].filter((entry) => entry.orgUid === change.uid),
+          new GatewayError("key.revoked"),
+        );
       }
     }
   });

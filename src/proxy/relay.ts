@@ -51,7 +51,10 @@ export class Relay implements Dispatcher.DispatchHandler {
     this.#options = options;
     options.res.on("close", this.#onClientClose);
     if (options.totalTimeoutMs > 0) {
-      this.#timer = setTimeout(() => this.abort(new GatewayError("upstream.timeout", { detail: "total time is up" })), options.totalTimeoutMs);
+      this.#timer = setTimeout(
+        () => this.abort(new GatewayError("upstream.timeout", { detail: "total time is up" })),
+        options.totalTimeoutMs,
+      );
     }
   }
 
@@ -67,22 +70,33 @@ export class Relay implements Dispatcher.DispatchHandler {
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
     if (this.#abortReason) controller.abort(this.#abortReason);
-    else if (this.#ended || this.#options.res.closed) controller.abort(new GatewayError("upstream.reset", { detail: "the client is gone" }));
+    else if (this.#ended || this.#options.res.closed)
+      controller.abort(new GatewayError("upstream.reset", { detail: "the client is gone" }));
   }
 
-  onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: Record<string, string | string[] | undefined>, statusText?: string): void {
+  onResponseStart(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    headers: Record<string, string | string[] | undefined>,
+    statusText?: string,
+  ): void {
     // Informational responses (RFC 9110 §15.2) are of this hop; the final one follows.
     if (status < 200) return;
     const { res, rules, ownHeaders } = this.#options;
     if (this.#options.refuseCoded && isCoded(headers["content-encoding"])) {
-      controller.abort(new GatewayError("upstream.protocol", { detail: "a coded body, which the service's credential_echo = strict refuses" }));
+      controller.abort(
+        new GatewayError("upstream.protocol", {
+          detail: "a coded body, which the service's credential_echo = strict refuses",
+        }),
+      );
       return;
     }
     this.#status = status;
     const out = relayedHeaders(controller.rawHeaders ?? headers, rules);
     for (const part of ownHeaders) out.push(part);
     // HTTP/2 upstreams send no reason phrase, and some HTTP/1.1 ones one that a header may not hold.
-    if (statusText !== undefined && statusText !== "" && /^[\t\x20-\x7e]+$/.test(statusText)) res.writeHead(status, statusText, out);
+    if (statusText !== undefined && statusText !== "" && /^[\t\x20-\x7e]+$/.test(statusText))
+      res.writeHead(status, statusText, out);
     else res.writeHead(status, out);
 
     const length = headers["content-length"];
@@ -110,7 +124,10 @@ export class Relay implements Dispatcher.DispatchHandler {
     if (!this.#options.res.write(data)) controller.pause();
   }
 
-  onResponseEnd(controller: Dispatcher.DispatchController, trailers: Record<string, string | string[] | undefined>): void {
+  onResponseEnd(
+    controller: Dispatcher.DispatchController,
+    trailers: Record<string, string | string[] | undefined>,
+  ): void {
     const { res, rules } = this.#options;
     const rest = this.#last ?? this.#mask?.end() ?? null;
     const pairs = relayedTrailers(controller.rawTrailers ?? trailers, rules.mask);

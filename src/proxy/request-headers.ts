@@ -88,14 +88,22 @@ export function outboundHeaders(input: OutboundHeaderInput): string[] {
     const lower = name.toLowerCase();
     if (!isForwardedRequestHeader(lower) && !(lower === "cookie" && settings.forwardCookies)) continue;
     if (nominated?.has(lower) || lower === injection?.name) continue;
-    if (settings.allowHeaders !== null && !settings.allowHeaders.includes(lower) && !lower.startsWith("content-")) continue;
+    if (settings.allowHeaders !== null && !settings.allowHeaders.includes(lower) && !lower.startsWith("content-"))
+      continue;
     if (lower === "accept-encoding" && settings.credentialEcho === "strict") continue;
     out.push(name, rawHeaders[i + 1] ?? "");
   }
 
   if (settings.credentialEcho === "strict") out.push("accept-encoding", "identity");
   if (input.forwarded) {
-    out.push("x-forwarded-for", input.forwarded.address, "x-forwarded-host", input.forwarded.host, "x-forwarded-proto", input.forwarded.proto);
+    out.push(
+      "x-forwarded-for",
+      input.forwarded.address,
+      "x-forwarded-host",
+      input.forwarded.host,
+      "x-forwarded-proto",
+      input.forwarded.proto,
+    );
   }
   if (injection) out.push(injection.name, injection.value);
   out.push("X-Request-ID", input.requestId, "X-Bifrost-Key-ID", key.id);
@@ -107,7 +115,12 @@ export function outboundHeaders(input: OutboundHeaderInput): string[] {
 /** Header names that the client declares hop-by-hop; null for the usual values, which nominate nothing. */
 export function nominatedByConnection(header: string | undefined): ReadonlySet<string> | null {
   if (header === undefined || header === "keep-alive" || header === "close") return null;
-  return new Set(header.toLowerCase().split(",").map((name) => name.trim()));
+  return new Set(
+    header
+      .toLowerCase()
+      .split(",")
+      .map((name) => name.trim()),
+  );
 }
 
 /** Whether the client sends a body: RFC 9112 §6.3 says by these two headers alone. */

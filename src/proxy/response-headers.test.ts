@@ -1,16 +1,28 @@
 import { describe, expect, it } from "vitest";
 import { relayedHeaders, relayedTrailers } from "./response-headers.ts";
 
-const rules = { forwardCookies: false, origin: "https://api.example.com", basePath: "/base", mount: "/v1/proxy", mask: null };
+const rules = {
+  forwardCookies: false,
+  origin: "https://api.example.com",
+  basePath: "/base",
+  mount: "/v1/proxy",
+  mask: null,
+};
 const relay = (headers: Record<string, string | string[]>, changed: Partial<typeof rules> = {}) => {
-  const raw = Object.entries(headers).flatMap(([name, value]) => [value].flat().flatMap((one) => [Buffer.from(name), Buffer.from(one)]));
+  const raw = Object.entries(headers).flatMap(([name, value]) =>
+    [value].flat().flatMap((one) => [Buffer.from(name), Buffer.from(one)]),
+  );
   const flat = relayedHeaders(raw, { ...rules, ...changed });
   return flat.flatMap((name, i) => (i % 2 === 0 ? [`${name}: ${flat[i + 1]}`] : []));
 };
 
 describe("response headers", () => {
   it("keep order, case and repetition of what may pass", () => {
-    expect(relay({ "X-One": ["a", "b"], "content-TYPE": "text/plain" })).toEqual(["X-One: a", "X-One: b", "content-TYPE: text/plain"]);
+    expect(relay({ "X-One": ["a", "b"], "content-TYPE": "text/plain" })).toEqual([
+      "X-One: a",
+      "X-One: b",
+      "content-TYPE: text/plain",
+    ]);
   });
 
   it("lose what would rule the gateway's origin, and what Connection names", () => {

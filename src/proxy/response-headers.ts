@@ -58,7 +58,12 @@ export function relayedHeaders(raw: unknown, rules: ResponseHeaderRules): string
   return out;
 }
 
-function relayedValue(lower: string, value: string, nominated: ReadonlySet<string> | null, rules: ResponseHeaderRules): string | null {
+function relayedValue(
+  lower: string,
+  value: string,
+  nominated: ReadonlySet<string> | null,
+  rules: ResponseHeaderRules,
+): string | null {
   if (STRIPPED.has(lower) || nominated?.has(lower)) return null;
   if (lower.startsWith("x-bifrost-") || lower.startsWith("access-control-")) return null;
   if (lower === "set-cookie") return rules.forwardCookies ? confineCookie(value, rules.mount) : null;
@@ -96,7 +101,14 @@ export function relayedTrailers(raw: unknown, mask: EchoMask | null): [string, s
     const name = flat[i] ?? "";
     const lower = name.toLowerCase();
     // RFC 9110 §6.5.1: framing, routing and authentication have no place in trailers.
-    if (STRIPPED.has(lower) || lower === "content-length" || lower === "set-cookie" || lower.startsWith("x-bifrost-") || lower.startsWith("access-control-")) continue;
+    if (
+      STRIPPED.has(lower) ||
+      lower === "content-length" ||
+      lower === "set-cookie" ||
+      lower.startsWith("x-bifrost-") ||
+      lower.startsWith("access-control-")
+    )
+      continue;
     const value = flat[i + 1] ?? "";
     out.push([name, mask === null ? value : mask.text(value)]);
   }

@@ -14,7 +14,13 @@ export interface TrailerTimeouts {
  * Sends a request that announces trailers (RFC 9110 §6.5), which the pooled client cannot, and feeds its
  * response to the same relay. HTTP/1.1, on a connection of its own.
  */
-export function sendWithTrailers(req: IncomingMessage, relay: Relay, raw: RawRequest, timeouts: TrailerTimeouts, upstreams: Upstreams): void {
+export function sendWithTrailers(
+  req: IncomingMessage,
+  relay: Relay,
+  raw: RawRequest,
+  timeouts: TrailerTimeouts,
+  upstreams: Upstreams,
+): void {
   const request = openRawRequest(
     { ...raw, headers: [...raw.headers, "Transfer-Encoding", "chunked", "Trailer", req.headers.trailer ?? ""] },
     upstreams,
@@ -44,7 +50,9 @@ export function sendWithTrailers(req: IncomingMessage, relay: Relay, raw: RawReq
 
   relay.onRequestStart(controller);
   request.once("error", fail);
-  request.setTimeout(timeouts.headersMs, () => request.destroy(Object.assign(new Error("timeout"), { code: "UND_ERR_HEADERS_TIMEOUT" })));
+  request.setTimeout(timeouts.headersMs, () =>
+    request.destroy(Object.assign(new Error("timeout"), { code: "UND_ERR_HEADERS_TIMEOUT" })),
+  );
   request.once("response", (incoming) => {
     response = incoming;
     request.setTimeout(timeouts.idleMs);

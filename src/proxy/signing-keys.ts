@@ -31,7 +31,13 @@ export interface SigningKeys {
 /** Ed25519 keys of the instance, shared by all gateways on one database; private parts are stored sealed. */
 export function createSigningKeys(db: Db, keyring: Keyring, clock: Clock): SigningKeys {
   const newest = () =>
-    db.selectFrom("signing_keys").selectAll().where("retired_at_ms", "is", null).orderBy("created_at_ms", "desc").limit(1).executeTakeFirst();
+    db
+      .selectFrom("signing_keys")
+      .selectAll()
+      .where("retired_at_ms", "is", null)
+      .orderBy("created_at_ms", "desc")
+      .limit(1)
+      .executeTakeFirst();
 
   return {
     async current() {
@@ -48,7 +54,9 @@ export function createSigningKeys(db: Db, keyring: Keyring, clock: Clock): Signi
       const rows = await db
         .selectFrom("signing_keys")
         .select(["public_jwk"])
-        .where((eb) => eb.or([eb("retired_at_ms", "is", null), eb("retired_at_ms", ">", clock.now() - PUBLISH_RETIRED_MS)]))
+        .where((eb) =>
+          eb.or([eb("retired_at_ms", "is", null), eb("retired_at_ms", ">", clock.now() - PUBLISH_RETIRED_MS)]),
+        )
         .orderBy("created_at_ms", "desc")
         .execute();
       return rows.map((row) => PublicJwk.parse(JSON.parse(row.public_jwk)));
@@ -63,7 +71,12 @@ async function addKey(db: Db, keyring: Keyring, nowMs: number): Promise<void> {
   // RFC 7638: the thumbprint names the key.
   const kid = createHash("sha256").update(JSON.stringify({ crv, kty, x })).digest("base64url");
   await db.transaction().execute(async (trx) => {
-    await trx.updateTable("signing_keys").set({ retired_at_ms: nowMs }).where("retired_at_ms", "is", null).where("created_at_ms", "<", nowMs - ROTATE_AFTER_MS + 1).execute();
+    await trx
+      .updateTable("signing_keys")
+      .set({ retired_at_ms: nowMs })
+      .where("retired_at_ms", "is", null)
+      .where("created_at_ms", "<", nowMs - ROTATE_AFTER_MS + 1)
+      .execute();
     await trx
       .insertInto("signing_keys")
       .values({

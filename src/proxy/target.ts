@@ -55,7 +55,8 @@ const SUSPICIOUS = /[%\\#\x00-\x20\x7f-\uffff]|\/\.|;/;
  */
 function checkPath(path: string): void {
   if (!SUSPICIOUS.test(path)) return;
-  if (/[\\#\x00-\x20\x7f-\uffff]/.test(path)) throw invalid("the path has a backslash, `#`, control or non-ASCII character");
+  if (/[\\#\x00-\x20\x7f-\uffff]/.test(path))
+    throw invalid("the path has a backslash, `#`, control or non-ASCII character");
   let decoded = path;
   for (let round = 0; round < 4; round++) {
     const segments = decoded.split(/[/\\]/);

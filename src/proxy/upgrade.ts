@@ -29,7 +29,8 @@ export function createUpgradeHandler(deps: ProxyDeps) {
       await tunnel(req, socket, head, protocol, exchange, admitted, deps);
     } catch (thrown) {
       const error = toGatewayError(thrown);
-      if (error.code === "internal") deps.log.error({ err: error.cause ?? error, requestId: exchange.requestId }, "upgrade failed");
+      if (error.code === "internal")
+        deps.log.error({ err: error.cause ?? error, requestId: exchange.requestId }, "upgrade failed");
       exchange.error = error;
       exchange.status ??= error.status;
       refuse(socket, error, exchange.requestId);
@@ -64,7 +65,14 @@ async function tunnel(
     forget = deps.openRequests.add(live.key.uid, live.key.orgUid, end);
     // Unlike a response, a tunnel has no end of its own: it may not outlive the key.
     expiry = scheduleExpiry(live.secretExpiresAtMs - deps.clock.now(), () => end(new GatewayError("key.expired")));
-    await exchangeStreams({ request, socket, head, exchange, admitted, headersMs: target.service.settings.timeouts.headersMs });
+    await exchangeStreams({
+      request,
+      socket,
+      head,
+      exchange,
+      admitted,
+      headersMs: target.service.settings.timeouts.headersMs,
+    });
   } finally {
     if (expiry) clearTimeout(expiry);
     forget();
@@ -109,7 +117,8 @@ function exchangeStreams({ request, socket, head, exchange, admitted, headersMs 
     };
     if (headersMs > 0) {
       request.setTimeout(headersMs, () => {
-        if (!isOpen) request.destroy(Object.assign(new Error("no answer to the upgrade"), { code: "UND_ERR_HEADERS_TIMEOUT" }));
+        if (!isOpen)
+          request.destroy(Object.assign(new Error("no answer to the upgrade"), { code: "UND_ERR_HEADERS_TIMEOUT" }));
       });
     }
     socket.once("close", () => finish());
@@ -126,7 +135,17 @@ function exchangeStreams({ request, socket, head, exchange, admitted, headersMs 
         return request;
       };
       const relayed = relayedHeaders(rawHeadersOf(response), rules);
-      socket.write(headOf(101, [...relayed, "Connection", "Upgrade", "Upgrade", response.headers.upgrade ?? "", "X-Request-ID", exchange.requestId]));
+      socket.write(
+        headOf(101, [
+          ...relayed,
+          "Connection",
+          "Upgrade",
+          "Upgrade",
+          response.headers.upgrade ?? "",
+          "X-Request-ID",
+          exchange.requestId,
+        ]),
+      );
       if (upstreamHead.length > 0) socket.write(upstreamHead);
       if (head.length > 0) upstreamSocket.write(head);
       upstreamSocket.pipe(socket);
@@ -136,7 +155,15 @@ function exchangeStreams({ request, socket, head, exchange, admitted, headersMs 
     request.once("response", (response: IncomingMessage) => {
       isOpen = true;
       exchange.status = response.statusCode ?? 502;
-      socket.write(headOf(exchange.status, [...relayedHeaders(rawHeadersOf(response), rules), "Connection", "close", "X-Request-ID", exchange.requestId]));
+      socket.write(
+        headOf(exchange.status, [
+          ...relayedHeaders(rawHeadersOf(response), rules),
+          "Connection",
+          "close",
+          "X-Request-ID",
+          exchange.requestId,
+        ]),
+      );
       response.once("error", () => finish());
       const mask = rules.mask?.stream() ?? null;
       response.on("data", (chunk: Buffer) => {

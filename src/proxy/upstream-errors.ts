@@ -38,7 +38,8 @@ function codeFor(code: string, error: Error): ErrorCode {
   const known = BY_CODE[code];
   if (known) return known;
   if (error instanceof errors.HTTPParserError || code.startsWith("HPE_")) return "upstream.protocol";
-  if (/^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO|DEPTH_ZERO|SELF_SIGNED|EPROTO|HOSTNAME_MISMATCH)/.test(code)) return "upstream.tls";
+  if (/^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO|DEPTH_ZERO|SELF_SIGNED|EPROTO|HOSTNAME_MISMATCH)/.test(code))
+    return "upstream.tls";
   if (code.startsWith("ERR_HTTP2") || code.startsWith("NGHTTP2")) return "upstream.protocol";
   return "upstream.unreachable";
 }

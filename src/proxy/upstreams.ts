@@ -87,7 +87,6 @@ function guardedLookup(target: LiveService, resolve: typeof dnsLookup): Lookup {
   };
 }
 
-
 function refused(target: LiveService, address: string): GatewayError {
   return new GatewayError("upstream.address_refused", {
     detail: `service ${target.service.id}: ${address} is a private, loopback, link-local or metadata address that allow_addresses does not name`,

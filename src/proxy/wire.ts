@@ -74,7 +74,8 @@ export function wireProxy(parts: ProxyParts): ProxyWiring {
 async function revealFor(parts: ProxyParts, target: LiveService, credentialUid: string): Promise<string> {
   const { credential, secret } = await revealCredential(parts, credentialUid);
   if (credential.orgUid !== target.service.orgUid) throw new Error("the credential belongs to another organization");
-  if (!isBoundTo(credential, target.service.origin)) throw new Error("the credential is not bound to the service's origin");
+  if (!isBoundTo(credential, target.service.origin))
+    throw new Error("the credential is not bound to the service's origin");
   return secret;
 }
 

@@ -88,7 +88,13 @@ const echo: Behaviour = (req, res, record) => {
   req.on("end", () => {
     record.body = Buffer.concat(chunks);
     record.trailers = req.trailers;
-    const body = JSON.stringify({ method: req.method, url: req.url, headers: req.headers, body: record.body.toString("latin1"), trailers: req.trailers });
+    const body = JSON.stringify({
+      method: req.method,
+      url: req.url,
+      headers: req.headers,
+      body: record.body.toString("latin1"),
+      trailers: req.trailers,
+    });
     res.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(body) });
     res.end(body);
   });
@@ -115,7 +121,9 @@ const BEHAVIOURS: Record<string, Behaviour> = {
   "/huge-header": (_req, res) => void res.socket?.end(`HTTP/1.1 200 OK\r\nX-Big: ${"x".repeat(200_000)}\r\n\r\n`),
   /** Two responses in one: the second must not reach another client. */
   "/two": (_req, res) =>
-    void res.socket?.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\npoisoned"),
+    void res.socket?.write(
+      "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\npoisoned",
+    ),
   /** Writes for as long as someone reads. */
   "/endless": (_req, res) => {
     res.writeHead(200, { "content-type": "application/octet-stream" });
@@ -140,7 +148,9 @@ const BEHAVIOURS: Record<string, Behaviour> = {
 
 /** RFC 6455 §4.2.2, and then an echo of raw frames: enough for a real client on the other side. */
 function acceptWebSocket(req: IncomingMessage, socket: Socket): void {
-  const accept = createHash("sha1").update(`${req.headers["sec-websocket-key"]}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
+  const accept = createHash("sha1")
+    .update(`${req.headers["sec-websocket-key"]}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
+    .digest("base64");
   socket.write(
     `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\nSet-Cookie: a=b\r\n\r\n`,
   );
