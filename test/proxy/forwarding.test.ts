@@ -20,7 +20,11 @@ interface Echo {
   body: string;
 }
 
-async function call(secret: string, path: string, init: RequestInit = {}): Promise<{ response: Response; echo: Echo }> {
+async function call(
+  secret: string,
+  path: string,
+  init: { method?: string; headers?: Record<string, string>; signal?: AbortSignal } = {},
+): Promise<{ response: Response; echo: Echo }> {
   const response = await fetch(gateway.url + path, {
     ...init,
     headers: { authorization: `Bearer ${secret}`, ...init.headers },
