@@ -1,7 +1,7 @@
 import { createKeyring } from "../vault/keyring.ts";
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { openTempSqlite, type TestDatabase } from "../../test/support/temp-sqlite.ts";
+import { engines, type TestDatabase } from "../../test/support/engines.ts";
 import { type AuditEvent, createAuditLog } from "./log.ts";
 import { verifyAuditChain } from "./chain.ts";
 
@@ -17,10 +17,10 @@ const event = (orgUid: string, id = "vk_1"): AuditEvent => ({
   clientAddress: "192.0.2.1",
 });
 
-describe("audit trail", () => {
+describe.each(Object.entries(engines))("audit trail on %s", (_engine, open) => {
   let database: TestDatabase;
   beforeAll(async () => {
-    database = await openTempSqlite();
+    database = await open();
   });
   afterAll(() => database.close());
 

@@ -88,7 +88,17 @@ async function serve(
   const params = parse(route.params, request.params, "");
   const query = parse(route.query, request.query, "");
   const body = parseBody(route, request);
-  const work = () => route.handle({ params, query, body, principal, request: context });
+  const work = async () => {
+    try {
+      return await route.handle({ params, query, body, principal, request: context });
+    } catch (refusal) {
+      // Rules that need more than the role (whose key, whose rank) refuse here.
+      if (principal && refusal instanceof GatewayError && refusal.status === 403) {
+        deps.onDenied({ principal, route, context });
+      }
+      throw refusal;
+    }
+  };
 
   const idempotencyKey = route.idempotent ? context.header("idempotency-key") : undefined;
   const result =
