@@ -28,13 +28,15 @@ export class BoundedMap<K, V> {
     return value;
   }
 
-  set(key: K, value: V): void {
+  /** Returns the entry it had to forget to make room, if any. */
+  set(key: K, value: V): [K, V] | undefined {
     this.#entries.delete(key);
     this.#entries.set(key, value);
-    if (this.#entries.size > this.#maxEntries) {
-      const oldest = this.#entries.keys().next();
-      if (!oldest.done) this.#entries.delete(oldest.value);
-    }
+    if (this.#entries.size <= this.#maxEntries) return undefined;
+    const oldest = this.#entries.entries().next();
+    if (oldest.done) return undefined;
+    this.#entries.delete(oldest.value[0]);
+    return oldest.value;
   }
 
   delete(key: K): boolean {

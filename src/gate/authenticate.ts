@@ -1,0 +1,78 @@
+import type { Clock } from "../core/clock.ts";
+import { GatewayError } from "../core/errors.ts";
+import { secretKind } from "../core/secret.ts";
+import type { GuessThrottle } from "../limits/guess-throttle.ts";
+import type { Keyring } from "../vault/keyring.ts";
+import type { KeyCache, LiveKey } from "./key-cache.ts";
+
+export interface AuthenticateDeps {
+  readonly clock: Clock;
+  readonly keyring: Pick<Keyring, "hashSecret" | "hashSecretPrevious">;
+  readonly keys: KeyCache;
+  readonly throttle: GuessThrottle;
+}
+
+/**
+ * Finds the virtual key behind a presented secret. Synchronous for a key seen recently; a promise else.
+ *
+ * Whoever does not hold a genuine secret learns nothing but `key.invalid`: malformed, mistyped and unknown
+ * ones answer alike, and count against the address. Why a genuine secret no longer works (`key.revoked`,
+ * `key.expired`) is told, since only its holder can ask.
+ *
+ * @throws GatewayError `key.missing`, `key.invalid`, `key.revoked`, `key.expired`, `auth.throttled`
+ */
+export function authenticate(
+  secret: string | null,
+  clientAddress: string,
+  deps: AuthenticateDeps,
+): LiveKey | Promise<LiveKey> {
+  if (secret === null) throw new GatewayError("key.missing");
+  // Offline and cheap: a guess or a typo never reaches the hash, the cache or the database.
+  if (secretKind(secret) !== "bfk") throw refuseGuess(clientAddress, deps);
+  const secretHash = deps.keyring.hashSecret(secret);
+  const cached = deps.keys.peek(secretHash);
+  // A known key passes whatever others behind the same address have tried.
+  return cached ? usable(cached, deps.clock.now()) : authenticateUnseen(secret, secretHash, clientAddress, deps);
+}
+
+async function authenticateUnseen(
+  secret: string,
+  secretHash: string,
+  clientAddress: string,
+  deps: AuthenticateDeps,
+): Promise<LiveKey> {
+  const retryAfterSeconds = deps.throttle.isThrottled(clientAddress);
+  if (retryAfterSeconds !== null) throw throttled(retryAfterSeconds);
+  for (const hash of [secretHash, ...deps.keyring.hashSecretPrevious(secret)]) {
+    const live = deps.keys.peek(hash) ?? (await lookUp(hash, deps));
+    if (live) return usable(live, deps.clock.now());
+  }
+  throw refuseGuess(clientAddress, deps);
+}
+
+/** Well-formed guesses from many addresses together get only so many database reads. */
+function lookUp(hash: string, deps: AuthenticateDeps): Promise<LiveKey | null> {
+  const retryAfterSeconds = deps.throttle.takeLookup();
+  if (retryAfterSeconds !== null) throw throttled(retryAfterSeconds);
+  return deps.keys.load(hash);
+}
+
+/** Also called again after admission: a revocation or expiry that happened meanwhile counts. */
+export function usable(live: LiveKey, nowMs: number): LiveKey {
+  if (live.key.revokedAtMs !== null) throw new GatewayError("key.revoked");
+  if (live.key.expiresAtMs <= nowMs) throw new GatewayError("key.expired");
+  // The old secret of a rotated key, after its grace period: as unknown as any other.
+  if (live.secretExpiresAtMs <= nowMs) throw new GatewayError("key.invalid");
+  return live;
+}
+
+function refuseGuess(clientAddress: string, deps: AuthenticateDeps): GatewayError {
+  const retryAfterSeconds = deps.throttle.isThrottled(clientAddress);
+  if (retryAfterSeconds !== null) return throttled(retryAfterSeconds);
+  deps.throttle.recordFailure(clientAddress);
+  return new GatewayError("key.invalid");
+}
+
+function throttled(retryAfterSeconds: number): GatewayError {
+  return new GatewayError("auth.throttled", { headers: { "retry-after": String(retryAfterSeconds) } });
+}

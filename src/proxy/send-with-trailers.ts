@@ -1,0 +1,88 @@
+import type { IncomingMessage } from "node:http";
+import type { Dispatcher } from "undici";
+import { isForwardedRequestHeader } from "./request-headers.ts";
+import { openRawRequest, type RawRequest, rawHeadersOf } from "./raw-exchange.ts";
+import type { Relay } from "./relay.ts";
+import type { Upstreams } from "./upstreams.ts";
+
+export interface TrailerTimeouts {
+  readonly headersMs: number;
+  readonly idleMs: number;
+}
+
+/**
+ * Sends a request that announces trailers (RFC 9110 §6.5), which the pooled client cannot, and feeds its
+ * response to the same relay. HTTP/1.1, on a connection of its own.
+ */
+export function sendWithTrailers(
+  req: IncomingMessage,
+  relay: Relay,
+  raw: RawRequest,
+  timeouts: TrailerTimeouts,
+  upstreams: Upstreams,
+): void {
+  const request = openRawRequest(
+    { ...raw, headers: [...raw.headers, "Transfer-Encoding", "chunked", "Trailer", req.headers.trailer ?? ""] },
+    upstreams,
+  );
+  let response: IncomingMessage | null = null;
+  let aborted: Error | null = null;
+  const controller: Dispatcher.DispatchController = {
+    get aborted() {
+      return aborted !== null;
+    },
+    get paused() {
+      return response?.isPaused() ?? false;
+    },
+    get reason() {
+      return aborted;
+    },
+    rawHeaders: null,
+    rawTrailers: null,
+    abort(reason) {
+      aborted ??= reason;
+      request.destroy(reason);
+    },
+    pause: () => void response?.pause(),
+    resume: () => void response?.resume(),
+  };
+  const fail = (error: Error) => relay.onResponseError(controller, aborted ?? error);
+
+  relay.onRequestStart(controller);
+  request.once("error", fail);
+  request.setTimeout(timeouts.headersMs, () =>
+    request.destroy(Object.assign(new Error("timeout"), { code: "UND_ERR_HEADERS_TIMEOUT" })),
+  );
+  request.once("response", (incoming) => {
+    response = incoming;
+    request.setTimeout(timeouts.idleMs);
+    controller.rawHeaders = rawHeadersOf(incoming);
+    relay.onResponseStart(controller, incoming.statusCode ?? 502, incoming.headers, incoming.statusMessage);
+    incoming.on("data", (chunk: Buffer) => relay.onResponseData(controller, chunk));
+    incoming.once("error", fail);
+    incoming.once("end", () => {
+      controller.rawTrailers = incoming.rawTrailers.map((text) => Buffer.from(text, "latin1"));
+      relay.onResponseEnd(controller, {});
+    });
+  });
+
+  req.on("data", (chunk: Buffer) => {
+    if (request.write(chunk)) return;
+    req.pause();
+    request.once("drain", () => req.resume());
+  });
+  req.once("end", () => {
+    request.addTrailers(forwardedTrailers(req.rawTrailers));
+    request.end();
+  });
+}
+
+function forwardedTrailers(raw: readonly string[]): [string, string][] {
+  const pairs: [string, string][] = [];
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const [name = "", value = ""] = [raw[i], raw[i + 1]];
+    // What may not be a header may not be a trailer either: identity and credentials are not smuggled in at the end.
+    if (isForwardedRequestHeader(name.toLowerCase())) pairs.push([name, value]);
+  }
+  return pairs;
+}
