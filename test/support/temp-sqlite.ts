@@ -1,0 +1,24 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { migrate } from "../../src/storage/migrate.ts";
+import { type Db, openDatabase } from "../../src/storage/open-database.ts";
+
+export interface TestDatabase {
+  readonly db: Db;
+  close(): Promise<void>;
+}
+
+/** A migrated SQLite database in a file of its own, removed on close. */
+export async function openTempSqlite(): Promise<TestDatabase> {
+  const folder = await mkdtemp(join(tmpdir(), "bifrost-test-"));
+  const db = openDatabase({ dialect: "sqlite", path: join(folder, "bifrost.db") });
+  await migrate(db);
+  return {
+    db,
+    async close() {
+      await db.destroy();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
