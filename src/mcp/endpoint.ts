@@ -81,9 +81,15 @@ function contextOf(deps: McpDeps, request: IncomingMessage, requestId: string): 
   return {
     requestId,
     clientAddress: deps.clientAddress(request),
-    publicUrl: deps.publicUrl ?? `http://${request.headers.host ?? "localhost"}`,
+    publicUrl: deps.publicUrl ?? `http://${hostOf(request)}`,
     header: (name) => single(request.headers[name]),
   };
+}
+
+/** What the client calls us, where it is a host and port and nothing else: it ends up in addresses that agents call. */
+function hostOf(request: IncomingMessage): string {
+  const host = request.headers.host ?? "";
+  return /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/.test(host) ? host : "localhost";
 }
 
 /** Without sessions there is no stream to GET and nothing to DELETE (2025-11-25, Streamable HTTP); 2026-07-28 has POST only. */

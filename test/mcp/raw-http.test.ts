@@ -70,8 +70,19 @@ describe("before the body is looked at", () => {
 
   it("serves every Host where the operator set no list, also one that no URL can be built from", async () => {
     await using gateway = await startMcpEndpoint({ door: { allowedHosts: null, allowedOrigins: [] } });
-    const hosts = ["gw.internal:8080", "a b%zz^", "[::1"];
-    for (const host of hosts) expect((await send(gateway.url, { body: ping(), headers: { host } })).status).toBe(200);
+    const body = { jsonrpc: "2.0", id: 1, method: "tools/call", params: { name: "list_services" } };
+    for (const [host, shown] of [
+      ["gw.internal:8080", "gw.internal:8080"],
+      ["[::1]:8080", "[::1]:8080"],
+      ["a b%zz^", "localhost"],
+      ["[::1", "localhost"],
+      ["gw.internal/evil?", "localhost"],
+      ["user@gw.internal", "localhost"],
+    ] as const) {
+      const reply = await send(gateway.url, { body, headers: { host } });
+      expect(reply.status).toBe(200);
+      expect(reply.text).toContain(`"http://${shown}/v1/services/echo/proxy"`);
+    }
   });
 
   it.each(["GET", "DELETE", "PUT", "OPTIONS"])(
