@@ -1,4 +1,5 @@
 import type { Principal } from "../access/principal.ts";
+import { BoundedMap } from "../core/bounded-map.ts";
 import type { Clock } from "../core/clock.ts";
 import { GatewayError } from "../core/errors.ts";
 import { secretKind } from "../core/secret.ts";
@@ -55,8 +56,13 @@ interface AuthenticatorDeps {
   readonly throttle: GuessThrottle;
 }
 
+/** Secrets that lately were valid; only their keyed hashes. */
+const MAX_KNOWN = 10_000;
+
 export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
-  const { throttle } = deps;
+  const { throttle, keyring } = deps;
+  // Decides nothing but the throttle: whoever holds a good secret is not locked out by a guesser at the same address.
+  const known = new BoundedMap<string, true>(MAX_KNOWN);
   return {
     async authenticateCredential(secret, orgId = null) {
       const identity = await identify(deps, secret);
@@ -65,15 +71,18 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
     },
 
     async authenticate({ context, orgId }) {
-      refuseThrottled(throttle, context.clientAddress);
       const secrets = presentedSecrets(context);
       if (secrets.length === 0) throw new GatewayError("auth.required");
+      const hashes = secrets.map((secret) => keyring.hashSecret(secret));
+      if (!hashes.every((hash) => known.get(hash))) refuseThrottled(throttle, context.clientAddress);
       const identities = await Promise.all(secrets.map((secret) => identify(deps, secret)));
       const valid = identities.filter((identity) => identity !== null);
       if (valid.length < identities.length) {
         throttle.recordFailure(context.clientAddress);
+        for (const hash of hashes) known.delete(hash);
         throw new GatewayError(valid.length === 0 ? "auth.required" : "auth.conflict");
       }
+      for (const hash of hashes) known.set(hash, true);
       return toPrincipal(deps, merge(valid), orgId);
     },
   };
