@@ -24,6 +24,18 @@ export const ERRORS = {
     title: "unsupported content type",
     remedy: "Send `Content-Type: application/json`.",
   },
+  "request.not_acceptable": {
+    status: 406,
+    rpc: 4060,
+    title: "the reply is JSON, which this client does not accept",
+    remedy: "Accept `application/json`.",
+  },
+  "request.timeout": {
+    status: 408,
+    rpc: 4080,
+    title: "the request body did not arrive in time",
+    remedy: "Send the whole body within 30 seconds.",
+  },
   "request.org_required": {
     status: 400,
     rpc: 4000,

@@ -3,7 +3,7 @@ import { toNodeHandler } from "@modelcontextprotocol/node";
 import { GatewayError, toGatewayError } from "../core/errors.ts";
 import { requestIdFrom } from "../core/ids.ts";
 import type { RequestContext } from "../http/route.ts";
-import { acceptsJson, checkHostAndOrigin, checkMediaTypes, readAgentId } from "./front-door.ts";
+import { checkHostAndOrigin, checkMediaTypes, readAgentId } from "./front-door.ts";
 import { readBody } from "./read-body.ts";
 import { PARSE_ERROR, renderGatewayError, rpcFailure, sendWhole } from "./reply.ts";
 import { createMessageServer } from "./serve-message.ts";
@@ -46,10 +46,8 @@ export function createMcpEndpoint(deps: McpDeps, door: FrontDoor, limits: McpLim
         checkHostAndOrigin(request.headers, door); // 403
         checkMethod(request); // 405
         const caller = await identify(request, requestId);
-        checkMediaTypes(request.headers); // 415
-        if (!acceptsJson(request.headers.accept))
-          return await sendWhole(response, notAcceptable(), mustClose(request, limits));
-        const bytes = await readBody(request, limits.maxBodyBytes); // 413
+        checkMediaTypes(request.headers); // 415, 406
+        const bytes = await readBody(request, limits); // 413, 408
         if (bytes === null) return;
         const message = parseStrictJson(bytes, limits.maxJsonDepth);
         const adapter = toNodeHandler({ fetch: (web) => messages.serve(web, message, caller) });
@@ -73,7 +71,7 @@ export function createMcpEndpoint(deps: McpDeps, door: FrontDoor, limits: McpLim
     const reply = refusedJson
       ? rpcFailure({ status: 400, rpcCode: PARSE_ERROR, message: `Parse error: ${thrown.message}` })
       : renderGatewayError(error, requestId);
-    await sendWhole(response, reply, mustClose(request, limits));
+    await sendWhole(response, reply, error.code === "request.timeout" || mustClose(request, limits));
   }
 }
 
@@ -109,10 +107,6 @@ function withoutBody(request: IncomingMessage) {
     headers: { ...headers, accept: "application/json, text/event-stream" },
     [Symbol.asyncIterator]: () => request[Symbol.asyncIterator](),
   };
-}
-
-function notAcceptable(): Response {
-  return rpcFailure({ status: 406, rpcCode: 4060, message: "not acceptable: replies are application/json" });
 }
 
 /** A short rest of the body is read and dropped by Node, and the connection lives on; a long or unknown one is not worth it. */

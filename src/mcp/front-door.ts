@@ -32,13 +32,14 @@ export function readAgentId(headers: IncomingHttpHeaders): string | null {
  * Refuses a body that is not plain JSON, and a client that could not read the reply, which is always JSON. The SDK asks
  * 2025 clients to accept `text/event-stream` too; as none is ever sent, `*` + `/*` or JSON alone will do.
  *
- * @throws GatewayError `request.unsupported_media_type`
+ * @throws GatewayError `request.unsupported_media_type`, `request.not_acceptable`
  */
 export function checkMediaTypes(headers: IncomingHttpHeaders): void {
   if (!isJsonContentType(headers["content-type"])) throw new GatewayError("request.unsupported_media_type");
   const coding = headers["content-encoding"];
   if (coding !== undefined && coding.toLowerCase() !== "identity")
     throw new GatewayError("request.unsupported_media_type", { message: "unsupported content coding: send identity" });
+  if (!acceptsJson(headers.accept)) throw new GatewayError("request.not_acceptable");
 }
 
 /** Whether the client can read JSON (RFC 9110 §12.5.1; parameters and weights are not looked at, but `q=0` is). */

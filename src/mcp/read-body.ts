@@ -4,28 +4,47 @@ import { GatewayError } from "../core/errors.ts";
 /** How much more than allowed is still read, and thrown away, so that the refusal reaches a client that is busy sending. */
 const DRAIN_FACTOR = 4;
 
+export interface BodyLimits {
+  readonly maxBodyBytes: number;
+  /** From the first look at the body to its end: nobody holds a connection by sending one byte a second. */
+  readonly maxBodyMs: number;
+}
+
 /**
- * The request's body, held in memory, never more than `maxBytes` of it. Null when the client went away. How long a client
- * may take is the HTTP server's `requestTimeout`.
+ * The request's body, held in memory, never more than `maxBodyBytes` of it. Null when the client went away.
  *
- * @throws GatewayError `request.too_large`; of a far too large body the rest is left unread, so the connection must be closed
+ * @throws GatewayError `request.too_large`, `request.timeout`; the rest of the body may be unread, so the connection must
+ *   be closed
  */
-export async function readBody(request: IncomingMessage, maxBytes: number): Promise<Uint8Array | null> {
-  if (Number(request.headers["content-length"] ?? 0) > maxBytes * DRAIN_FACTOR)
-    throw new GatewayError("request.too_large");
-  const pieces: Buffer[] = [];
-  let received = 0;
-  try {
-    // Not destroyed when the loop is left: the refusal still has to be written to the same socket.
-    for await (const piece of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-      received += piece.length;
-      if (received > maxBytes * DRAIN_FACTOR) break;
-      if (received <= maxBytes) pieces.push(piece);
-      else pieces.length = 0;
+export function readBody(request: IncomingMessage, limits: BodyLimits): Promise<Uint8Array | null> {
+  const { maxBodyBytes, maxBodyMs } = limits;
+  const drainBytes = maxBodyBytes * DRAIN_FACTOR;
+  if (Number(request.headers["content-length"] ?? 0) > drainBytes)
+    return Promise.reject(new GatewayError("request.too_large"));
+
+  return new Promise((resolve, reject) => {
+    const pieces: Buffer[] = [];
+    let received = 0;
+    const timer = setTimeout(() => settle(() => reject(new GatewayError("request.timeout"))), maxBodyMs);
+    function settle(how: () => void) {
+      clearTimeout(timer);
+      request.off("data", onData).off("end", onEnd).off("close", onGone).off("error", onGone).pause();
+      how();
     }
-  } catch {
-    return null;
-  }
-  if (received > maxBytes) throw new GatewayError("request.too_large");
-  return Buffer.concat(pieces);
+    function onData(piece: Buffer) {
+      received += piece.length;
+      if (received <= maxBodyBytes) pieces.push(piece);
+      else pieces.length = 0;
+      if (received > drainBytes) settle(() => reject(new GatewayError("request.too_large")));
+    }
+    function onEnd() {
+      settle(() =>
+        received > maxBodyBytes ? reject(new GatewayError("request.too_large")) : resolve(Buffer.concat(pieces)),
+      );
+    }
+    function onGone() {
+      settle(() => resolve(null));
+    }
+    request.on("data", onData).on("end", onEnd).on("close", onGone).on("error", onGone);
+  });
 }

@@ -78,9 +78,16 @@ export interface FrontDoor {
 /** Bounds of what one request may cost. */
 export interface McpLimits {
   readonly maxBodyBytes: number;
+  /** How long a client may take to send its body. */
+  readonly maxBodyMs: number;
   readonly maxJsonDepth: number;
   /** Messages in one JSON-RPC batch, which only revision 2025-03-26 has. */
   readonly maxBatch: number;
 }
 
-export const DEFAULT_MCP_LIMITS: McpLimits = { maxBodyBytes: 1024 * 1024, maxJsonDepth: 64, maxBatch: 20 };
+export const DEFAULT_MCP_LIMITS: McpLimits = {
+  maxBodyBytes: 1024 * 1024,
+  maxBodyMs: 30_000,
+  maxJsonDepth: 64,
+  maxBatch: 20,
+};

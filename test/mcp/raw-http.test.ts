@@ -333,6 +333,22 @@ describe("the life of the endpoint", () => {
     expect((await send(gateway.url, { body: ping() })).status).toBe(503);
   });
 
+  it("answers 408 and hangs up on a client that starts a body and does not end it", async () => {
+    await using gateway = await startMcpEndpoint({ limits: { maxBodyMs: 50 } });
+    const { port } = new URL(gateway.url);
+    const answer = await new Promise<string>((resolve) => {
+      let text = "";
+      const socket = connect(Number(port), "127.0.0.1", () => {
+        socket.write("POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer alice\r\n");
+        socket.write("Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{");
+      });
+      socket.setEncoding("utf8").on("data", (piece: string) => (text += piece));
+      socket.on("end", () => resolve(text));
+    });
+    expect(answer).toMatch(/^HTTP\/1\.1 408 /);
+    expect(answer).toContain("request.timeout");
+  });
+
   it("survives a client that leaves in the middle of its body", async () => {
     await using gateway = await startMcpEndpoint();
     const { port } = new URL(gateway.url);

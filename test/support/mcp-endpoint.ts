@@ -6,7 +6,13 @@ import { keyStatus, makeKey, type VirtualKey } from "../../src/keys/model.ts";
 import type { Principal } from "../../src/access/principal.ts";
 import { createClientAddress } from "../../src/http/client-address.ts";
 import { createMcpEndpoint } from "../../src/mcp/endpoint.ts";
-import type { FrontDoor, KeyRequest, McpDeps } from "../../src/mcp/types.ts";
+import {
+  DEFAULT_MCP_LIMITS,
+  type FrontDoor,
+  type KeyRequest,
+  type McpDeps,
+  type McpLimits,
+} from "../../src/mcp/types.ts";
 
 const ORG = { orgUid: "org_a", orgId: "acme" };
 const OTHER_ORG = { orgUid: "org_b", orgId: "rival" };
@@ -31,6 +37,7 @@ export type CallerName = keyof typeof CALLERS;
 
 interface Options {
   readonly door?: FrontDoor;
+  readonly limits?: Partial<McpLimits>;
   readonly issueKey?: (request: KeyRequest) => Promise<void>;
 }
 
@@ -45,7 +52,7 @@ export async function startMcpEndpoint(options: Options = {}) {
   const deps = memoryDeps(keys, log, options);
   const loopback = ["localhost", "127.0.0.1", "[::1]"];
   const door = options.door ?? { allowedHosts: loopback, allowedOrigins: loopback };
-  const endpoint = createMcpEndpoint(deps, door);
+  const endpoint = createMcpEndpoint(deps, door, { ...DEFAULT_MCP_LIMITS, ...options.limits });
   const server = createServer((request, response) => void endpoint.handle(request, response));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
