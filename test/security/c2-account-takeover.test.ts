@@ -56,7 +56,8 @@ it("two parallel calls with one new email make one user, and only its maker sees
   const answers = await Promise.all(
     Array.from({ length: 8 }, () => gateway.call("POST", "/v1/users", { as: attacker.token, body })),
   );
-  expect(answers.map((answer) => answer.status).toSorted()).toEqual([201, 409, 409, 409, 409, 409, 409, 409]);
+  expect(answers.filter((answer) => answer.status === 201)).toHaveLength(1);
+  expect(answers.filter((answer) => answer.status === 409)).toHaveLength(7);
   expect(answers.filter((answer) => "api_key" in answer.body)).toHaveLength(1);
 });
 
