@@ -32,7 +32,7 @@ url = { env = "DATABASE_DSN" }
 description = "OpenAI API"
 endpoint = "https://api.openai.com/v1"
 credential = { env = "OPENAI_API_KEY" }
-injection = { kind = "bearer" }
+injection = { type = "bearer" }
 methods = ["GET", "POST"]
 \`\`\`
 

@@ -67,7 +67,7 @@ describe("loading the configuration", () => {
       `[services.openai]
        endpoint = "https://api.openai.com/v1/"
        credential = { env = "OPENAI_API_KEY" }
-       injection = { kind = "bearer" }
+       injection = { type = "bearer" }
        timeouts = { headers = "30s", idle = "none" }
        methods = ["get", "POST"]
        [credentials.shared]
@@ -229,7 +229,7 @@ describe("problems of the configuration", () => {
 
   it("refuse headers that would break or forge the outbound request", () => {
     for (const name of ["Host", "content-length", "X-Bifrost-Key-ID", "a b", "Connection"]) {
-      const text = `[services.a]\nendpoint = "https://a.b"\ninjection = { kind = "header", name = "${name}" }`;
+      const text = `[services.a]\nendpoint = "https://a.b"\ninjection = { type = "header", name = "${name}" }`;
       expect(
         problemsOf(() => load(text)),
         name,

@@ -110,13 +110,16 @@ function toSettings(input: ServiceInput): DeclaredServiceSettings {
 }
 
 function toInjection(injection: ServiceInput["injection"]): DeclaredServiceSettings["injection"] {
-  switch (injection.kind) {
-    case "header":
-      return { ...injection, template: injection.template ?? null };
+  switch (injection.type) {
+    case "header": {
+      const { name, prefix, template = null } = injection;
+      return { kind: "header", name, prefix, template };
+    }
     case "basic":
       return { kind: "basic", username: injection.username ?? null };
     case "bearer":
+      return { kind: "bearer" };
     case "query":
-      return injection;
+      return { kind: "query", name: injection.name };
   }
 }

@@ -193,7 +193,8 @@ export const ConfigSchema = z.strictObject({
   }),
   previous_encryption_keys: setting(z.array(SecretText).max(10, { error: "more than 10" }).default([]), {
     takes: "a list of earlier master keys, the latest first",
-    description: "Still accepted for reading; run `bifrost reencrypt`, then remove them.",
+    description:
+      "Still accepted. `bifrost reencrypt` moves stored root keys to the current one; issued keys stay valid only while the key they were issued under is here.",
     env: ["BIFROST_PREVIOUS_ENCRYPTION_KEYS"],
     secret: true,
   }),

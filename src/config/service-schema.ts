@@ -27,10 +27,10 @@ const HeaderName = z
   });
 
 const Injection = z.discriminatedUnion(
-  "kind",
+  "type",
   [
     z.strictObject({
-      kind: z.literal("header"),
+      type: z.literal("header"),
       name: HeaderName,
       prefix: z.string().regex(VISIBLE, { error: "has control characters" }).default(""),
       template: z
@@ -39,17 +39,17 @@ const Injection = z.discriminatedUnion(
         .refine((text) => text.includes("{secret}"), { error: "has no {secret}" })
         .optional(),
     }),
-    z.strictObject({ kind: z.literal("bearer") }),
+    z.strictObject({ type: z.literal("bearer") }),
     z.strictObject({
-      kind: z.literal("basic"),
+      type: z.literal("basic"),
       username: z
         .string()
         .regex(/^[^:\p{Cc}]*$/u)
         .optional(),
     }),
-    z.strictObject({ kind: z.literal("query"), name: z.string().regex(/^[A-Za-z0-9._~-]{1,64}$/) }),
+    z.strictObject({ type: z.literal("query"), name: z.string().regex(/^[A-Za-z0-9._~-]{1,64}$/) }),
   ],
-  { error: "unknown kind of injection" },
+  { error: "unknown type of injection" },
 );
 
 /** Only what can be an upstream: http or https, no user, query, fragment or dot segment. */
@@ -105,11 +105,11 @@ export const ServiceSchema = z.strictObject({
     },
   ),
   org: Org,
-  injection: setting(Injection.prefault({ kind: "header", name: "X-API-Key" }), {
+  injection: setting(Injection.prefault({ type: "header", name: "X-API-Key" }), {
     takes:
-      '{ kind = "bearer" }, { kind = "header", name, prefix?, template? }, { kind = "basic", username? } or { kind = "query", name }',
+      '{ type = "bearer" }, { type = "header", name, prefix?, template? }, { type = "basic", username? } or { type = "query", name }',
     description: "How the credential is put into the request; `{secret}` in a template stands for it.",
-    otherwise: '{ kind = "header", name = "X-API-Key" }',
+    otherwise: '{ type = "header", name = "X-API-Key" }',
   }),
   methods: setting(
     z

@@ -94,7 +94,8 @@ export const ERRORS = {
     status: 401,
     rpc: 4010,
     title: "invalid setup token",
-    remedy: "Use the one-time token that the gateway printed at its first start (also in the file it named).",
+    remedy:
+      "Use the one-time token that the gateway printed at its first start, or make a new one with `bifrost setup-token`.",
   },
   "setup.done": {
     status: 409,

@@ -47,7 +47,7 @@ export function createSigningKeys(db: Db, keyring: Keyring, clock: Clock): Signi
         row = await newest();
       }
       if (!row) throw new Error("no signing key could be made");
-      const jwk = PrivateJwk.parse(JSON.parse(keyring.open(row.sealed_private_jwk, sealContext(row.kid))));
+      const jwk = PrivateJwk.parse(JSON.parse(keyring.open(row.sealed_private_jwk, signingKeyContext(row.kid))));
       return { kty: jwk.kty, crv: jwk.crv, x: jwk.x, d: jwk.d, kid: row.kid };
     },
     async published() {
@@ -82,7 +82,7 @@ async function addKey(db: Db, keyring: Keyring, nowMs: number): Promise<void> {
       .values({
         kid,
         public_jwk: JSON.stringify({ kty, crv, x, kid, alg: "EdDSA", use: "sig" }),
-        sealed_private_jwk: keyring.seal(JSON.stringify({ kty, crv, x, d }), sealContext(kid)),
+        sealed_private_jwk: keyring.seal(JSON.stringify({ kty, crv, x, d }), signingKeyContext(kid)),
         created_at_ms: nowMs,
         retired_at_ms: null,
       })
@@ -90,7 +90,7 @@ async function addKey(db: Db, keyring: Keyring, nowMs: number): Promise<void> {
   });
 }
 
-/** Signing keys belong to the instance, not to an org. */
-function sealContext(kid: string) {
+/** What a private key is sealed to. Signing keys belong to the instance, not to an org. */
+export function signingKeyContext(kid: string) {
   return { orgUid: "", recordUid: kid, column: "sealed_private_jwk" };
 }

@@ -1,0 +1,210 @@
+import { type Command, Option } from "commander";
+import { path } from "../api-client.ts";
+import {
+  action,
+  addListOptions,
+  collect,
+  type Context,
+  examples,
+  given,
+  type ListFlags,
+  positive,
+  printList,
+  requireChange,
+} from "../context.ts";
+import { CliFailure, EXIT } from "../failure.ts";
+import { pair, seconds } from "../parse-option.ts";
+import type { Item, Terminal } from "../terminal.ts";
+
+interface KeyFlags {
+  readonly id?: string;
+  readonly name?: string;
+  readonly service?: readonly string[];
+  readonly method?: readonly string[];
+  readonly path?: readonly string[];
+  readonly scope?: string;
+  readonly ttl?: number;
+  readonly expiresAt?: string;
+  readonly rateLimit?: number;
+  readonly maxConcurrency?: number;
+  readonly oneShot?: boolean;
+  readonly maxUses?: number;
+  readonly agent?: string;
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+interface KeyFilters extends ListFlags {
+  readonly status?: string;
+  readonly service?: string;
+  readonly source?: string;
+  readonly agent?: string;
+  readonly owner?: string;
+}
+
+const COLUMNS = [
+  { title: "id", value: "id" },
+  { title: "target", value: targetOf },
+  { title: "scope", value: "scope" },
+  { title: "status", value: "status" },
+  { title: "rate/min", value: "rate_limit" },
+  { title: "agent", value: "agent_id" },
+  { title: "source", value: "source" },
+  { title: "expires", value: "expires_at" },
+];
+
+export function addKeyCommands(program: Command, terminal: Terminal): void {
+  const key = program.command("key").description("virtual keys: what agents hold instead of real credentials");
+
+  key
+    .command("issue")
+    .alias("add")
+    .description("issue a key; prints its secret once")
+    .requiredOption("--service <id>", "service it reaches (repeatable)", collect)
+    .option("--id <id>", "public id; upstreams see it")
+    .option("--name <name>", "for people")
+    .option("--method <method>", "allow only this method (repeatable)", collect)
+    .option("--path <pattern>", "allow only paths of this pattern, such as '/v1/**' (repeatable)", collect)
+    .addOption(
+      new Option("--scope <scope>", "read: GET, HEAD and OPTIONS; write: all")
+        .choices(["read", "write"])
+        .default("read"),
+    )
+    .addOption(
+      new Option("--ttl <duration>", "life, such as 1h (default) or 7d").argParser(seconds).conflicts("expiresAt"),
+    )
+    .option("--expires-at <time>", "end, as RFC 3339 time")
+    .option("--rate-limit <n>", "requests per minute (default: 60)", positive)
+    .option("--max-concurrency <n>", "requests at once", positive)
+    .addOption(new Option("--one-shot", "admit one request only").conflicts("maxUses"))
+    .option("--max-uses <n>", "admit so many requests", positive)
+    .option("--agent <id>", "agent it is for; upstreams see it")
+    .option("--metadata <name=value>", "your own note on it (repeatable)", pair)
+    .addHelpText(
+      "after",
+      examples(
+        "bifrost key issue --service openai --scope write --ttl 1h",
+        "bifrost key issue --service github --method GET --path '/repos/**' --agent reviewer",
+        "KEY=$(bifrost key issue --service openai --one-shot --json | jq -r .key)",
+      ),
+    )
+    .action(action<KeyFlags>(terminal, issueKey));
+
+  addListOptions(key.command("list").description("list keys, without their secrets"))
+    .option("--status <status>", "active, expired, revoked or used")
+    .option("--service <id>", "only keys that reach it")
+    .option("--source <source>", "api, mcp or service_account")
+    .option("--agent <id>", "only of this agent")
+    .option("--owner <id>", "only of this user or service account")
+    .action(
+      action<KeyFilters>(terminal, (context, _args, { status, service, source, agent, owner, ...flags }) =>
+        printList(context, "/v1/keys", flags, {
+          columns: COLUMNS,
+          empty: "No keys. Issue one: bifrost key issue --service NAME",
+          query: { status, target: service, source, agent_id: agent, owner },
+        }),
+      ),
+    );
+
+  key
+    .command("show")
+    .description("show a key, without its secret")
+    .argument("<id>")
+    .action(
+      action<object>(terminal, async (context, [id = ""]) => {
+        context.output.item(await context.api().get(path`/v1/keys/${id}`));
+      }),
+    );
+
+  addChangeCommands(key, terminal);
+}
+
+function addChangeCommands(key: Command, terminal: Terminal): void {
+  key
+    .command("update")
+    .description("change a key; what is not named stays")
+    .argument("<id>")
+    .option("--name <name>", "for people")
+    .addOption(new Option("--scope <scope>").choices(["read", "write"]))
+    .addOption(new Option("--ttl <duration>", "new life from now on").argParser(seconds).conflicts("expiresAt"))
+    .option("--expires-at <time>", "new end, as RFC 3339 time")
+    .option("--rate-limit <n>", "requests per minute", positive)
+    .option("--max-concurrency <n>", "requests at once", positive)
+    .option("--metadata <name=value>", "replaces all notes on it (repeatable)", pair)
+    .addHelpText("after", examples("bifrost key update vk_… --rate-limit 120 --ttl 7d"))
+    .action(
+      action<KeyFlags>(terminal, async (context, [id = ""], options) => {
+        const fields = given({ name: options.name, scope: options.scope, ...limitsOf(options) });
+        const body = requireChange(fields, "the options of `bifrost key update --help`");
+        context.output.item(await context.api().send("PUT", path`/v1/keys/${id}`, { body }));
+      }),
+    );
+
+  key
+    .command("rotate")
+    .description("replace the secret; the old one works for a grace period")
+    .argument("<id>")
+    .option("--grace <duration>", "how long the old secret still works, such as 10m", seconds)
+    .addHelpText("after", examples("bifrost key rotate vk_… --grace 10m"))
+    .action(
+      action<{ grace?: number }>(terminal, async (context, [id = ""], { grace }) => {
+        const body = given({ grace_seconds: grace });
+        context.output.item(await context.api().send("POST", path`/v1/keys/${id}/rotate`, { body }));
+        context.output.note("\nThe secret is shown once.");
+      }),
+    );
+
+  key
+    .command("revoke")
+    .alias("delete")
+    .description("revoke a key at once; its open streams end")
+    .argument("<id>")
+    .action(
+      action<object>(terminal, async (context, [id = ""]) => {
+        await context.api().send("DELETE", path`/v1/keys/${id}`);
+        context.output.done(`Revoked ${id}.`, { id, revoked: true });
+      }),
+    );
+}
+
+async function issueKey(context: Context, _args: readonly string[], options: KeyFlags): Promise<void> {
+  const { service: services = [], method: methods, path: paths } = options;
+  const isPlain = services.length === 1 && methods === undefined && paths === undefined;
+  const body = given({
+    id: options.id,
+    name: options.name,
+    scope: options.scope,
+    agent_id: options.agent,
+    ...(isPlain ? { target: services[0] } : { grants: services.map((service) => given({ service, methods, paths })) }),
+    one_shot: options.oneShot,
+    max_uses: options.maxUses,
+    ...limitsOf(options),
+    rate_limit: options.rateLimit ?? 60,
+    ...(options.ttl === undefined && options.expiresAt === undefined ? { ttl: "1h" } : {}),
+  });
+  context.output.item(await context.api().send("POST", "/v1/keys", { body }));
+  context.output.note(`\nThe secret is shown once. Use it as API key with the base URL ${context.url}/v1/proxy`);
+}
+
+function limitsOf({ ttl, expiresAt, rateLimit, maxConcurrency, metadata }: KeyFlags) {
+  if (expiresAt !== undefined && Number.isNaN(Date.parse(expiresAt))) {
+    throw new CliFailure(EXIT.usage, "--expires-at is not a time; write such as 2030-01-31T12:00:00Z.", {
+      code: "cli.usage",
+    });
+  }
+  return {
+    ttl: ttl === undefined ? undefined : `${ttl}s`,
+    expires_at: expiresAt,
+    rate_limit: rateLimit,
+    max_concurrency: maxConcurrency,
+    metadata,
+  };
+}
+
+function targetOf(key: Item): unknown {
+  if (typeof key["target"] === "string" && key["target"] !== "") return key["target"];
+  const grants = key["grants"];
+  if (!Array.isArray(grants)) return null;
+  return grants.map((grant: unknown) =>
+    typeof grant === "object" && grant !== null && "service" in grant ? String(grant.service) : "?",
+  );
+}
