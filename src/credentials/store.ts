@@ -11,6 +11,8 @@ export type CredentialStore = ReturnType<typeof createCredentialStore>;
 export interface SealedVersion {
   readonly version: number;
   readonly sealed: string;
+  /** Origins that this secret was entered for. */
+  readonly origins: readonly string[];
   readonly hint: string | null;
   /** Public id of who entered it. */
   readonly createdBy: string;
@@ -106,13 +108,17 @@ export function createCredentialStore(db: Kysely<Database>) {
     },
 
     /**
-     * Makes a new secret the current one and forgets those beyond {@link KEPT_VERSIONS}; call in a transaction.
+     * Makes a new secret, with its origins, the current one and forgets those beyond {@link KEPT_VERSIONS}; call in a transaction.
      * False, and nothing written, if `secret.version` does not follow the current one: someone else was faster.
      */
     async addVersion(credential: Credential, secret: SealedVersion): Promise<boolean> {
       const moved = await db
         .updateTable("credentials")
-        .set({ version: secret.version, updated_at_ms: secret.createdAtMs })
+        .set({
+          version: secret.version,
+          origins: JSON.stringify(secret.origins),
+          updated_at_ms: secret.createdAtMs,
+        })
         .where("uid", "=", credential.uid)
         .where("version", "=", secret.version - 1)
         .executeTakeFirst();
@@ -126,23 +132,48 @@ export function createCredentialStore(db: Kysely<Database>) {
       return true;
     },
 
-    async setOrigins(uid: string, origins: readonly string[], atMs: number): Promise<void> {
+    /** Changes where the current secret may be sent; older ones keep their own origins. Call in a transaction. */
+    async setOrigins(credential: Credential, origins: readonly string[], atMs: number): Promise<void> {
+      const text = JSON.stringify(origins);
       await db
         .updateTable("credentials")
-        .set({ origins: JSON.stringify(origins), updated_at_ms: atMs })
-        .where("uid", "=", uid)
+        .set({ origins: text, updated_at_ms: atMs })
+        .where("uid", "=", credential.uid)
+        .execute();
+      await db
+        .updateTable("credential_versions")
+        .set({ origins: text })
+        .where("credential_uid", "=", credential.uid)
+        .where("version", "=", credential.version)
         .execute();
     },
 
-    /** Binds an unbound credential to its first origin. False if it was bound meanwhile. */
-    async bindFirstOrigin(uid: string, origin: string, atMs: number): Promise<boolean> {
-      const result = await db
+    /**
+     * Reads a credential and holds its row until the transaction ends, so that nothing that was decided on its
+     * origins or version changes before the decision is written. On both engines: an UPDATE locks.
+     */
+    async lock(orgUid: string, id: string): Promise<Credential | null> {
+      await db
         .updateTable("credentials")
-        .set({ origins: JSON.stringify([origin]), updated_at_ms: atMs })
-        .where("uid", "=", uid)
-        .where("origins", "=", "[]")
+        .set((eb) => ({ version: eb.ref("version") }))
+        .where("org_uid", "=", orgUid)
+        .where("id", "=", id)
+        .execute();
+      const row = await select()
+        .where("credentials.org_uid", "=", orgUid)
+        .where("credentials.id", "=", id)
         .executeTakeFirst();
-      return result.numUpdatedRows === 1n;
+      return row ? fromRow(row) : null;
+    },
+
+    /** The services that use a credential, by public id, and where they are. */
+    async listUses(credentialUid: string): Promise<{ id: string; origin: string }[]> {
+      return db
+        .selectFrom("services")
+        .select(["id", "origin"])
+        .where("credential_uid", "=", credentialUid)
+        .orderBy("id")
+        .execute();
     },
 
     async setManagedBy(uid: string, managedBy: Credential["managedBy"], atMs: number): Promise<void> {
@@ -196,6 +227,7 @@ function versionRow(credential: Credential, secret: SealedVersion): Database["cr
     org_uid: credential.orgUid,
     version: secret.version,
     sealed: secret.sealed,
+    origins: JSON.stringify(secret.origins),
     hint: secret.hint,
     created_by: secret.createdBy,
     created_at_ms: secret.createdAtMs,
@@ -206,6 +238,7 @@ function fromVersionRow(row: Database["credential_versions"]): SealedVersion {
   return {
     version: row.version,
     sealed: row.sealed,
+    origins: parseJson(Origins, row.origins, "credential_versions.origins"),
     hint: row.hint,
     createdBy: row.created_by,
     createdAtMs: row.created_at_ms,

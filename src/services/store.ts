@@ -76,12 +76,6 @@ export function createServiceStore(db: Kysely<Database>) {
       return toPage(rows.map(fromRow), page.limit);
     },
 
-    /** Every service with this credential, over all pages: what its origins are checked against. */
-    async listByCredential(credentialUid: string): Promise<Service[]> {
-      const rows = await db.selectFrom("services").selectAll().where("credential_uid", "=", credentialUid).execute();
-      return rows.map(fromRow);
-    },
-
     /** Every service of the org that the configuration declared, also disabled ones. */
     async listManaged(orgUid: string): Promise<Service[]> {
       const rows = await db

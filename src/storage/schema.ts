@@ -61,7 +61,7 @@ export interface Database {
     uid: string;
     org_uid: string;
     id: string;
-    /** JSON array of origins the secret may be sent to. */
+    /** JSON array of origins the current secret may be sent to. */
     origins: string;
     version: number;
     /** `api` or `config`. */
@@ -75,6 +75,8 @@ export interface Database {
     version: number;
     /** Envelope of vault/keyring.ts; associated data: org, credential uid, version. */
     sealed: string;
+    /** JSON array as in `credentials`: an older secret is never sent where only a newer one was allowed to go. */
+    origins: string;
     hint: string | null;
     created_by: string;
     created_at_ms: number;

@@ -56,6 +56,7 @@ export async function seedCredential(
   await createCredentialStore(db).insert(credential, {
     version: 1,
     sealed,
+    origins: credential.origins,
     hint: credential.hint,
     createdBy: "usr_seed",
     createdAtMs: credential.createdAtMs,

@@ -75,6 +75,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     .addColumn("org_uid", "text", (c) => c.notNull())
     .addColumn("version", "integer", (c) => c.notNull())
     .addColumn("sealed", "text", (c) => c.notNull())
+    .addColumn("origins", "text", (c) => c.notNull())
     .addColumn("hint", "text")
     .addColumn("created_by", "text", (c) => c.notNull())
     .addColumn("created_at_ms", "bigint", (c) => c.notNull())

@@ -1,0 +1,68 @@
+import { isAllowed } from "../access/authorize.ts";
+import type { Principal } from "../access/principal.ts";
+import { GatewayError } from "../core/errors.ts";
+import { mayUse } from "../services/access.ts";
+import { createServiceStore } from "../services/store.ts";
+import type { Db } from "../storage/open-database.ts";
+import type { ArgumentNames } from "./ceilings.ts";
+import type { Grant } from "./model.ts";
+
+/** A grant as it is asked for: the service by its public id. */
+export type GrantRequest =
+  | {
+      readonly kind: "service";
+      readonly service: string;
+      readonly methods: readonly string[] | null;
+      readonly paths: readonly string[] | null;
+    }
+  | { readonly kind: "mcp_server"; readonly mcpServer: string; readonly tools: readonly string[] | null };
+
+/**
+ * Turns grants as asked for into grants of what exists. A service of another organization, one that the caller
+ * may not use and one that the configuration no longer declares all answer like one that does not exist. MCP
+ * servers are not limited per caller, hence only admins grant them.
+ *
+ * @throws GatewayError `service.not_found`, `auth.forbidden`, `request.invalid` for a target that is named twice
+ */
+export async function resolveGrants(
+  db: Db,
+  principal: Principal,
+  requests: readonly GrantRequest[],
+  names: ArgumentNames,
+): Promise<Grant[]> {
+  const services = createServiceStore(db);
+  const grants: Grant[] = [];
+  const seen = new Set<string>();
+  for (const [index, request] of requests.entries()) {
+    const path = names.target(index);
+    const target = request.kind === "service" ? request.service : request.mcpServer;
+    if (seen.has(`${request.kind}/${target}`)) {
+      throw new GatewayError("request.invalid", {
+        message: `${path}: granted twice`,
+        fields: [{ path, message: "granted twice: put methods and paths into one grant" }],
+      });
+    }
+    seen.add(`${request.kind}/${target}`);
+    if (request.kind === "mcp_server") {
+      assertMayGrantServers(principal, path);
+      grants.push({ kind: "mcp_server", mcpServer: request.mcpServer, tools: request.tools });
+      continue;
+    }
+    const service = await services.findById(principal.orgUid, request.service);
+    if (!service || service.disabledAtMs !== null || !mayUse(principal, service.uid)) {
+      const message = "no such service, or not one that this caller may use";
+      throw new GatewayError("service.not_found", { fields: [{ path, message }] });
+    }
+    const { methods, paths } = request;
+    grants.push({ kind: "service", serviceUid: service.uid, serviceId: service.id, methods, paths });
+  }
+  return grants;
+}
+
+function assertMayGrantServers(principal: Principal, path: string): void {
+  if (isAllowed(principal, "services:write")) return;
+  throw new GatewayError("auth.forbidden", {
+    message: "forbidden: granting an MCP server needs an owner or admin",
+    fields: [{ path, message: "needs an owner or admin" }],
+  });
+}

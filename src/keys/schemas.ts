@@ -1,0 +1,197 @@
+import { z } from "zod";
+import { parseDurationMs } from "../core/duration.ts";
+import { CALLER_ID, isAgentId } from "../core/ids.ts";
+import { resourceId, timestamp } from "../http/fields.ts";
+import { MethodList, PathList } from "../services/schemas.ts";
+
+const MAX_TTL_SECONDS = 315_360_000;
+const TTL_REMEDY = 'invalid ttl: use a Go duration string (e.g. "1h", "30m"), or days ("7d")';
+
+const Target = z.string().min(1, "target is required").max(128);
+
+const ServiceGrant = z
+  .strictObject({
+    service: Target.describe("Id of the service."),
+    methods: MethodList.nullable().default(null).describe("Null: all that the service allows."),
+    paths: PathList.nullable().default(null).describe("Null: all that the service allows."),
+  })
+  .meta({ id: "ServiceGrant" });
+
+const McpServerGrant = z
+  .strictObject({
+    mcp_server: z.string().regex(CALLER_ID, "not the name of an MCP server"),
+    tools: z
+      .array(z.string().regex(/^[A-Za-z0-9_.*/-]{1,128}$/, "a tool's name, in which * stands for any characters"))
+      .min(1, "an empty list would allow nothing: leave it out to allow all")
+      .max(128)
+      .nullable()
+      .default(null),
+  })
+  .meta({ id: "McpServerGrant" });
+
+const GrantBody = z.union([ServiceGrant, McpServerGrant], {
+  error: "a grant is { service, methods?, paths? } or { mcp_server, tools? }",
+});
+
+const Metadata = z
+  .record(
+    z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, "names: 1 to 64 characters of a-z A-Z 0-9 . _ -"),
+    z
+      .string()
+      .max(256)
+      .regex(/^\P{Cc}*$/u, "no control characters"),
+  )
+  .refine((map) => Object.keys(map).length <= 32, "at most 32 entries")
+  .meta({ id: "KeyMetadata", description: "Your own labels. Never a secret." });
+
+const fields = {
+  name: z
+    .string()
+    .max(200)
+    .regex(/^\P{Cc}*$/u, "no control characters"),
+  target: Target.describe("Id of the one service it reaches; short for one grant."),
+  grants: z.array(GrantBody).min(1, "grants is empty: such a key would reach nothing").max(32),
+  scope: z.enum(["read", "write"], { error: "invalid scope" }).describe("`read`: only GET, HEAD and OPTIONS."),
+  ttl: z.string({ error: TTL_REMEDY }).refine((text) => parseDurationMs(text) !== null, TTL_REMEDY),
+  ttl_seconds: z.int().min(1).max(MAX_TTL_SECONDS),
+  expires_at: z.iso.datetime({ offset: true, error: "invalid expires_at: use RFC3339" }),
+  rate_limit: z
+    .int({ error: "invalid rate_limit" })
+    .min(1, "invalid rate_limit")
+    .max(1_000_000, "invalid rate_limit")
+    .describe("Requests per minute."),
+  max_concurrency: z.int().min(1).max(100_000).nullable().describe("Requests at once; null: no limit."),
+  one_shot: z.boolean().describe("The same as `max_uses: 1`."),
+  max_uses: z.int().min(1).max(1_000_000_000).nullable().describe("Null: no limit."),
+  agent_id: z
+    .string()
+    .refine(isAgentId, "use 1 to 128 characters of A-Z a-z 0-9 . _ : @ - and not . or .. alone")
+    .nullable()
+    .describe("The agent that will hold it."),
+  metadata: Metadata,
+};
+
+interface Choices {
+  readonly target?: unknown;
+  readonly grants?: unknown;
+  readonly ttl?: unknown;
+  readonly ttl_seconds?: unknown;
+  readonly expires_at?: unknown;
+  readonly one_shot?: boolean | undefined;
+  readonly max_uses?: number | null | undefined;
+}
+const given = (...values: unknown[]) => values.filter((value) => value !== undefined).length;
+const oneTarget = { check: (b: Choices) => given(b.target, b.grants) <= 1, path: ["grants"] };
+const oneExpiry = { check: (b: Choices) => given(b.ttl, b.ttl_seconds, b.expires_at) <= 1, path: ["expires_at"] };
+const oneLimit = {
+  check: (b: Choices) => b.one_shot !== true || b.max_uses === undefined || b.max_uses === 1,
+  path: ["max_uses"],
+};
+const NOT_BOTH_TARGETS = "give target or grants, not both";
+const ONE_EXPIRY = "give one of ttl, ttl_seconds and expires_at";
+const ONE_SHOT = "must be 1 or left out when one_shot is true";
+
+/** What a client may decide. Source, owner, uses and the secret are the gateway's: here they are unknown keys. */
+export const NewKey = z
+  .strictObject({
+    id: resourceId("id and target are required").optional(),
+    name: fields.name.default(""),
+    target: fields.target.optional(),
+    grants: fields.grants.optional(),
+    scope: fields.scope.default("read"),
+    ttl: fields.ttl.optional().describe("Such as `30m`, `12h` or `7d`. Default: one hour."),
+    ttl_seconds: fields.ttl_seconds.optional(),
+    expires_at: fields.expires_at.optional(),
+    rate_limit: fields.rate_limit.default(60),
+    max_concurrency: fields.max_concurrency.default(null),
+    one_shot: fields.one_shot.default(false),
+    max_uses: fields.max_uses.optional(),
+    agent_id: fields.agent_id.default(null),
+    metadata: Metadata.default({}),
+  })
+  .refine((body) => body.target !== undefined || body.grants !== undefined, {
+    path: ["target"],
+    message: "target is required: name a service in target, or give grants",
+  })
+  .refine(oneTarget.check, { path: oneTarget.path, message: NOT_BOTH_TARGETS })
+  .refine(oneExpiry.check, { path: oneExpiry.path, message: ONE_EXPIRY })
+  .refine(oneLimit.check, { path: oneLimit.path, message: ONE_SHOT })
+  .meta({ id: "NewKey" });
+
+/** What is left out stays as it is. */
+export const KeyChange = z
+  .strictObject({
+    id: z.string().optional().describe("If given, the id of the path."),
+    name: fields.name.optional(),
+    target: fields.target.optional(),
+    grants: fields.grants.optional(),
+    scope: fields.scope.optional(),
+    ttl: fields.ttl.optional().describe("From now."),
+    ttl_seconds: fields.ttl_seconds.optional().describe("From now."),
+    expires_at: fields.expires_at.optional(),
+    rate_limit: fields.rate_limit.optional(),
+    max_concurrency: fields.max_concurrency.optional(),
+    one_shot: fields.one_shot.optional(),
+    max_uses: fields.max_uses.optional(),
+    agent_id: fields.agent_id.optional(),
+    metadata: Metadata.optional(),
+  })
+  .refine(oneTarget.check, { path: oneTarget.path, message: NOT_BOTH_TARGETS })
+  .refine(oneExpiry.check, { path: oneExpiry.path, message: ONE_EXPIRY })
+  .refine(oneLimit.check, { path: oneLimit.path, message: ONE_SHOT })
+  .meta({ id: "KeyChange" });
+
+export const Rotation = z
+  .strictObject({
+    grace_seconds: z
+      .int()
+      .min(0)
+      .max(86_400)
+      .optional()
+      .describe(
+        "How long the old secret still works. 0 ends it at once; default: the instance's `keys.rotation_grace`.",
+      ),
+  })
+  .meta({ id: "KeyRotation" });
+
+const view = {
+  id: z.string().describe("Public id. Not a secret."),
+  name: z.string(),
+  target: z.string().nullable().describe("The service, where the key reaches exactly one."),
+  grants: z.array(
+    z.union([
+      z
+        .object({
+          service: z.string(),
+          methods: z.array(z.string()).nullable(),
+          paths: z.array(z.string()).nullable(),
+        })
+        .meta({ id: "GrantedService" }),
+      z.object({ mcp_server: z.string(), tools: z.array(z.string()).nullable() }).meta({ id: "GrantedMcpServer" }),
+    ]),
+  ),
+  scope: z.enum(["read", "write"]),
+  expires_at: timestamp,
+  rate_limit: z.int(),
+  max_concurrency: z.int().nullable(),
+  max_uses: z.int().nullable(),
+  one_shot: z.boolean(),
+  uses: z.int().describe("Counted where `max_uses` is set."),
+  used: z.boolean().describe("All uses are spent."),
+  status: z.enum(["active", "expired", "revoked", "used"]),
+  agent_id: z.string().nullable(),
+  source: z.enum(["api", "mcp", "service_account"]).describe("Who asked for it."),
+  owner: z.object({ kind: z.enum(["user", "service_account"]), id: z.string() }).meta({ id: "KeyOwner" }),
+  metadata: Metadata,
+  key_hint: z.string().describe("Last four characters of the secret (its checksum)."),
+  previous_secret_expires_at: timestamp.nullable().describe("Until when the secret before the last rotation works."),
+  created_at: timestamp,
+  updated_at: timestamp,
+  revoked_at: timestamp.nullable(),
+};
+
+export const KeyBody = z.object(view).meta({ id: "Key" });
+export const IssuedKeyBody = z
+  .object({ ...view, virtual_key: z.string().describe("The secret. Shown here and never again.") })
+  .meta({ id: "IssuedKey" });
+export type KeyBody = z.input<typeof KeyBody>;
