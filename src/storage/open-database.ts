@@ -24,6 +24,9 @@ export function openDatabase(config: DatabaseConfig): Db {
         connectionTimeoutMillis: 5_000,
         idleTimeoutMillis: 30_000,
         statement_timeout: 15_000,
+        idle_in_transaction_session_timeout: 30_000,
+        keepAlive: true,
+        application_name: "bifrost",
         types: overrides,
       });
       // An idle connection that the server drops is replaced by the pool; without a listener it would end the process.

@@ -33,11 +33,12 @@ export function encodeCursor(cursor: Cursor): string {
 /** @throws GatewayError `request.invalid` for anything {@link encodeCursor} did not make. */
 export function decodeCursor(text: string): Cursor {
   const match = /^(\d{1,16})\.([A-Za-z0-9_.-]{1,80})$/.exec(Buffer.from(text, "base64url").toString("utf8"));
-  if (!match?.[1] || !match[2]) {
+  const cursor = match?.[1] && match[2] ? { createdAtMs: Number(match[1]), uid: match[2] } : null;
+  if (!cursor || !Number.isSafeInteger(cursor.createdAtMs) || encodeCursor(cursor) !== text) {
     throw new GatewayError("request.invalid", {
       message: "invalid cursor",
       fields: [{ path: "cursor", message: "Pass the cursor of the previous page unchanged, or leave it out." }],
     });
   }
-  return { createdAtMs: Number(match[1]), uid: match[2] };
+  return cursor;
 }

@@ -89,8 +89,10 @@ describe("access to every management route", () => {
   const protectedRoutes = () => gateway.routes.filter((route) => route.access.kind === "permission");
 
   it("is decided for each route by an expectation of this test, and no expectation is stale", () => {
-    const expected = Object.entries(EXPECTED).map(([id, who]) => [id, who === "public"]);
-    const actual = gateway.routes.map((route) => [route.operationId, route.access.kind === "public"]);
+    const expected = Object.entries(EXPECTED).map(([id, who]) => (who === "public" ? `${id} (public)` : id));
+    const actual = gateway.routes.map(({ operationId, access }) =>
+      access.kind === "public" ? `${operationId} (public)` : operationId,
+    );
     expect(actual.toSorted()).toEqual(expected.toSorted());
   });
 

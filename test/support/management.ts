@@ -54,7 +54,7 @@ export async function startManagement(options: Options = {}) {
   const keyring = createKeyring(options.masterKeys ?? [randomBytes(32)]);
   const clock = testClock();
   const changes = createChangeBus();
-  const log = createLogger("error");
+  const log = createLogger("silent");
   const throttle = options.throttle ?? { isThrottled: () => null, recordFailure: () => undefined };
   const deps: IdentityDeps = { db, keyring, clock, changes, sessions: options.sessions ?? DEFAULT_SESSION_POLICY };
   const authenticator = createAuthenticator({ ...deps, throttle });
