@@ -233,7 +233,10 @@ async function userPrincipal(
           ? memberships[0]
           : null;
   if (org === null) {
-    const ids = memberships.map((membership) => membership.id).join(", ");
+    const ids = memberships
+      .map((membership) => membership.id)
+      .toSorted()
+      .join(", ");
     throw new GatewayError("request.org_required", {
       message: `this credential belongs to several organizations (${ids}): name one in X-Org-ID`,
     });

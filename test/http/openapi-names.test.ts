@@ -1,0 +1,30 @@
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { startManagement, type TestManagement } from "../support/management.ts";
+
+let gateway: TestManagement;
+beforeAll(async () => {
+  gateway = await startManagement();
+});
+afterAll(() => gateway.close());
+
+it("every body and reply of the management API has a name", () => {
+  for (const route of gateway.routes) {
+    for (const schema of [route.body, ...Object.values(route.replies)]) {
+      if (schema !== null) expect(schema.meta()?.id, route.operationId).toBeTypeOf("string");
+    }
+  }
+});
+
+it("no object in the API description is untyped", () => {
+  const untyped: string[] = [];
+  const visit = (node: unknown, at: string) => {
+    if (typeof node !== "object" || node === null) return;
+    const typed = ["properties", "additionalProperties", "$ref", "allOf", "anyOf", "oneOf"].some(
+      (name) => name in node,
+    );
+    if ("type" in node && node.type === "object" && !typed) untyped.push(at);
+    for (const [name, child] of Object.entries(node)) visit(child, `${at}/${name}`);
+  };
+  visit(gateway.openapi, "");
+  expect(untyped).toEqual([]);
+});
