@@ -1,0 +1,249 @@
+import { createDenialRecorder } from "./audit/denials.ts";
+import { createAuditLog } from "./audit/log.ts";
+import { auditRoutes } from "./audit/routes.ts";
+import { resolveMasterKeys } from "./config/master-key.ts";
+import type { Config } from "./config/model.ts";
+import { createChangeBus } from "./core/changes.ts";
+import { type Clock, steadyClock, systemClock } from "./core/clock.ts";
+import { GatewayError } from "./core/errors.ts";
+import { createLogger, type Logger } from "./core/log.ts";
+import { createMetrics } from "./core/metrics.ts";
+import { credentialRoutes } from "./credentials/routes.ts";
+import { createCredentialStore } from "./credentials/store.ts";
+import { createCatalog } from "./gate/catalog.ts";
+import { createKeyCache } from "./gate/key-cache.ts";
+import { createOrgNames } from "./gate/org-names.ts";
+import { createClientAddress } from "./http/client-address.ts";
+import { createGatewayServer, type Plane } from "./http/gateway-server.ts";
+import type { Route } from "./http/route.ts";
+import { createManagementListener } from "./http/server.ts";
+import { createRunOnce } from "./idempotency/run-once.ts";
+import { createAuthenticator } from "./identity/authenticate.ts";
+import { identityRoutes } from "./identity/routes.ts";
+import { createSetupToken, ensureDefaultOrg } from "./identity/setup.ts";
+import { instanceRoutes } from "./instance-routes.ts";
+import { createKeyIssuer } from "./keys/issue.ts";
+import { keyRoutes } from "./keys/routes.ts";
+import { issueServiceTokenWith } from "./keys/service-token.ts";
+import { createKeyStore } from "./keys/store.ts";
+import { createGuessThrottle, GUESS_THROTTLE_DEFAULTS } from "./limits/guess-throttle.ts";
+import { createMemoryLimits } from "./limits/memory-limits.ts";
+import { createMcpEndpoint, MCP_PATHS } from "./mcp/endpoint.ts";
+import { wireMcp } from "./mcp/wire.ts";
+import { createProxyHandler } from "./proxy/handle-request.ts";
+import { createSigningKeys } from "./proxy/signing-keys.ts";
+import { isProxyTarget } from "./proxy/target.ts";
+import { createUpgradeHandler } from "./proxy/upgrade.ts";
+import { wireProxy } from "./proxy/wire.ts";
+import { startRetention } from "./retention/runner.ts";
+import { serviceRoutes } from "./services/routes.ts";
+import { createServiceStore } from "./services/store.ts";
+import { syncDeclared } from "./services/sync-declared.ts";
+import { acquireInstanceLock } from "./storage/instance-lock.ts";
+import { migrate } from "./storage/migrate.ts";
+import { openDatabase } from "./storage/open-database.ts";
+import { createKeyring } from "./vault/keyring.ts";
+import { VERSION } from "./version.ts";
+
+export interface App {
+  /** Starts to answer. The URL has the port in use. */
+  listen(): Promise<{ url: string }>;
+  /** Takes over the credentials and services that a changed file declares, all or none, without dropping a request. */
+  reload(config: Config): Promise<void>;
+  /** Stops taking requests, lets running ones end within the configured time, cuts the rest, and closes everything. */
+  close(): Promise<void>;
+  /** The one-time set-up token, while nobody has set the instance up; made anew at each start. */
+  readonly setupToken: string | null;
+  /** For documentation and tests. */
+  readonly routes: readonly Route[];
+  readonly openapi: Record<string, unknown>;
+}
+
+/** All that a test may swap. */
+export interface Replace {
+  readonly clock?: Clock;
+  readonly log?: Logger;
+}
+
+/**
+ * Builds the gateway, bottom layer first. Opens the database, brings its schema up to date and takes the
+ * instance lock; listens only when told to. Whatever is missing or unreachable fails here, not later.
+ */
+export async function createApp(config: Config, replace: Replace = {}): Promise<App> {
+  const clock = replace.clock ?? systemClock;
+  const log = replace.log ?? createLogger(config.log.level);
+  const changes = createChangeBus();
+  const keyring = createKeyring(resolveMasterKeys(config, { create: true }).keys);
+
+  // Storage. The lock first: a second instance must not even migrate.
+  const lock = await acquireInstanceLock(config.database, {
+    shared: config.redisUrl !== null,
+    onLost(error) {
+      log.error({ err: error }, "the instance lock is lost: stopping");
+      void close();
+    },
+  });
+  const db = openDatabase(config.database);
+  await migrate(db);
+  await ensureDefaultOrg(db, clock);
+  const setupToken = await createSetupToken(db, keyring, {
+    renew: true,
+    ...(config.auth.setupToken === null ? {} : { provided: config.auth.setupToken }),
+  });
+  const writes = { db, keyring, clock, changes };
+  await syncDeclared(writes, config);
+
+  // Limits.
+  const limits = createMemoryLimits(steadyClock);
+  const throttle = createGuessThrottle(steadyClock, {
+    ...GUESS_THROTTLE_DEFAULTS,
+    failuresPerMinute: config.limits.authFailuresPerMinute,
+  });
+
+  // The gate, and the planes behind it.
+  const keyStore = createKeyStore(db);
+  const serviceStore = createServiceStore(db);
+  const orgNames = createOrgNames(db, changes);
+  const clientAddress = createClientAddress(config.server.trustedProxies);
+  const signingKeys = createSigningKeys(db, keyring, clock);
+  const keys = createKeyCache({ changes, findBySecretHash: (hash) => keyStore.findBySecretHash(hash, clock.now()) });
+  const metrics = config.metrics.enabled ? createMetrics({ requests: () => proxy.openRequests.size }) : null;
+  const proxy = wireProxy({
+    clock,
+    log,
+    changes,
+    keyring,
+    keys,
+    keyStore,
+    credentials: createCredentialStore(db),
+    catalog: createCatalog({ changes, findService: (uid) => serviceStore.findByUid(uid) }),
+    limits,
+    throttle,
+    clientAddress,
+    signingKeys,
+    issuer: config.server.publicUrl ?? "bifrost",
+    orgIdOf: orgNames.idOf,
+    metrics,
+  });
+  const authenticator = createAuthenticator({ ...writes, throttle });
+  const keyWrites = { ...writes, limits: config.keys };
+  const mcp = createMcpEndpoint(
+    wireMcp({
+      version: VERSION,
+      log,
+      clientAddress,
+      publicUrl: config.server.publicUrl,
+      authenticator,
+      gate: proxy.deps,
+      keyWrites,
+      orgIdOf: orgNames.idOf,
+    }),
+    { allowedHosts: allowedHosts(config), allowedOrigins: config.server.corsOrigins.map((o) => new URL(o).hostname) },
+  );
+
+  // Management.
+  const issueKey = createKeyIssuer(keyWrites);
+  const routes: Route[] = [
+    ...instanceRoutes({
+      version: VERSION,
+      signingKeys,
+      metrics,
+      metricsArePublic: config.metrics.public,
+      isReady: () => answers(db.selectFrom("instance_settings").select("name").limit(1).execute()),
+    }),
+    ...identityRoutes({
+      ...writes,
+      sessions: {
+        maxTtlMs: config.auth.maxTokenTtlMs,
+        maxAgeMs: config.auth.maxSessionAgeMs,
+      },
+      authenticator,
+      throttle,
+      issueServiceToken: issueServiceTokenWith(issueKey),
+    }),
+    ...credentialRoutes(writes),
+    ...serviceRoutes({ ...writes, keysIn: (trx) => createKeyStore(trx) }),
+    ...keyRoutes({ ...keyWrites, rotationGraceMs: config.keys.rotationGraceMs }),
+    ...auditRoutes({ db }),
+  ];
+  const denials = createDenialRecorder({ audit: createAuditLog(db, keyring, clock), log });
+  const management = await createManagementListener({
+    routes,
+    version: VERSION,
+    log,
+    clientAddress,
+    publicUrl: config.server.publicUrl,
+    authenticate: (request) => authenticator.authenticate(request),
+    runOnce: createRunOnce(writes),
+    onDenied: (denial) => denials.record(denial),
+  });
+
+  const planes: Plane[] = [
+    { owns: isProxyTarget, handle: createProxyHandler(proxy.deps), upgrade: createUpgradeHandler(proxy.deps) },
+    ...(config.mcp.enabled ? [{ owns: isMcpTarget, handle: mcp.handle }] : []),
+  ];
+  const server = createGatewayServer({
+    host: config.server.host,
+    port: config.server.port,
+    planes,
+    management: management.listener,
+    cors: { origins: config.server.corsOrigins },
+    onFault: (err) => log.error({ err }, "a request handler failed"),
+  });
+  const retention = startRetention({ db, clock, log, policy: config.retention });
+
+  let closing: Promise<void> | null = null;
+  /** Reverse order: stop taking requests, let running ones end, then drop what they used. Runs once. */
+  function close(): Promise<void> {
+    closing ??= (async () => {
+      retention.stop();
+      const cutOff = () => proxy.openRequests.abortAll(new GatewayError("gateway.draining"));
+      await server.close(config.server.shutdownTimeoutMs, cutOff);
+      await mcp.close();
+      await management.close();
+      await denials.flush();
+      await proxy.upstreams.close();
+      await limits.close();
+      await db.destroy();
+      await lock.release();
+    })();
+    return closing;
+  }
+
+  return {
+    async listen() {
+      const { port } = await server.listen();
+      return { url: `http://${urlHost(config.server.host)}:${port}` };
+    },
+    reload: (next) => syncDeclared(writes, next),
+    close,
+    setupToken,
+    routes,
+    openapi: management.openapi,
+  };
+}
+
+function isMcpTarget(url: string): boolean {
+  if (!url.startsWith("/mcp")) return false;
+  const path = url.split("?", 1)[0] ?? "";
+  return MCP_PATHS.includes(path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path);
+}
+
+/** On a loopback listener only local names may be used: a page that rebinds its own name to 127.0.0.1 gets nothing. */
+function allowedHosts(config: Config): readonly string[] | null {
+  const { host, publicUrl } = config.server;
+  if (!["127.0.0.1", "::1", "localhost"].includes(host)) return null;
+  return ["localhost", "127.0.0.1", "[::1]", ...(publicUrl === null ? [] : [new URL(publicUrl).hostname])];
+}
+
+function urlHost(host: string): string {
+  if (host === "0.0.0.0" || host === "::") return "127.0.0.1";
+  return host.includes(":") ? `[${host}]` : host;
+}
+
+async function answers(question: Promise<unknown>): Promise<boolean> {
+  return question.then(
+    () => true,
+    () => false,
+  );
+}
