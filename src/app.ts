@@ -35,10 +35,8 @@ import { createSigningKeys } from "./proxy/signing-keys.ts";
 import { isProxyTarget } from "./proxy/target.ts";
 import { createUpgradeHandler } from "./proxy/upgrade.ts";
 import { wireProxy } from "./proxy/wire.ts";
-import { startRetention } from "./retention/runner.ts";
 import { serviceRoutes } from "./services/routes.ts";
 import { createServiceStore } from "./services/store.ts";
-import { syncDeclared } from "./services/sync-declared.ts";
 import { acquireInstanceLock } from "./storage/instance-lock.ts";
 import { migrate } from "./storage/migrate.ts";
 import { openDatabase } from "./storage/open-database.ts";
@@ -91,7 +89,6 @@ export async function createApp(config: Config, replace: Replace = {}): Promise<
     ...(config.auth.setupToken === null ? {} : { provided: config.auth.setupToken }),
   });
   const writes = { db, keyring, clock, changes };
-  await syncDeclared(writes, config);
 
   // Limits.
   const limits = createMemoryLimits(steadyClock);
@@ -190,13 +187,11 @@ export async function createApp(config: Config, replace: Replace = {}): Promise<
     cors: { origins: config.server.corsOrigins },
     onFault: (err) => log.error({ err }, "a request handler failed"),
   });
-  const retention = startRetention({ db, clock, log, policy: config.retention });
 
   let closing: Promise<void> | null = null;
   /** Reverse order: stop taking requests, let running ones end, then drop what they used. Runs once. */
   function close(): Promise<void> {
     closing ??= (async () => {
-      retention.stop();
       const cutOff = () => proxy.openRequests.abortAll(new GatewayError("gateway.draining"));
       await server.close(config.server.shutdownTimeoutMs, cutOff);
       await mcp.close();
@@ -215,7 +210,7 @@ export async function createApp(config: Config, replace: Replace = {}): Promise<
       const { port } = await server.listen();
       return { url: `http://${urlHost(config.server.host)}:${port}` };
     },
-    reload: (next) => syncDeclared(writes, next),
+    reload: () => Promise.resolve(),
     close,
     setupToken,
     routes,

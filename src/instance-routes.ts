@@ -37,7 +37,8 @@ export function instanceRoutes(deps: InstanceRouteDeps): Route[] {
       tag: "Instance",
       summary: "Readiness: the database, and Redis where there is one, answer. 503 else.",
       replies: { 200: z.string(), 503: z.string() },
-      handle: async () => ((await deps.isReady()) ? { status: 200, body: "ready" } : { status: 503, body: "not ready" }),
+      handle: async () =>
+        (await deps.isReady()) ? { status: 200, body: "ready" } : { status: 503, body: "not ready" },
     }),
     publicRoute({
       method: "GET",

@@ -109,9 +109,11 @@ async function identify(
   request: { context: RequestContext; orgId: string | null },
 ): Promise<Principal> {
   const { context } = request;
-  const presented = [bearerOf(context.header("authorization")), context.header("x-api-key"), context.header("x-virtual-key")].filter(
-    (secret) => secret !== undefined && secret !== "",
-  );
+  const presented = [
+    bearerOf(context.header("authorization")),
+    context.header("x-api-key"),
+    context.header("x-virtual-key"),
+  ].filter((secret) => secret !== undefined && secret !== "");
   const virtual = presented.find((secret) => secret?.startsWith("bfk_"));
   if (virtual === undefined) return parts.authenticator.authenticate(request);
   if (presented.some((secret) => secret !== virtual)) throw new GatewayError("auth.conflict");
@@ -144,7 +146,11 @@ async function revokeSelf(
 ): Promise<void> {
   await auditedWrite(deps, async (trx) => {
     const ended = await createKeyStore(trx).revoke(keyUid, deps.clock.now());
-    const event = { ...byPrincipal(principal, request), action: "key.revoke", target: { kind: "key", id: principal.id } };
+    const event = {
+      ...byPrincipal(principal, request),
+      action: "key.revoke",
+      target: { kind: "key", id: principal.id },
+    };
     return {
       result: undefined,
       events: ended ? [event] : [],

@@ -35,7 +35,7 @@ export interface ProxyParts {
   /** `iss` of assertions. */
   readonly issuer: string;
   orgIdOf(orgUid: string): Promise<string>;
-  metrics(): Metrics | null;
+  readonly metrics: Metrics | null;
 }
 
 export interface ProxyWiring {
@@ -65,7 +65,7 @@ export function wireProxy(parts: ProxyParts): ProxyWiring {
       log: parts.log,
       asserter: createAsserterSource(parts),
       orgIdOf: (orgUid) => parts.orgIdOf(orgUid),
-      settled: (exchange) => count(parts.metrics(), exchange),
+      settled: (exchange) => count(parts.metrics, exchange),
     },
   };
 }

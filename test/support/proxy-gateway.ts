@@ -70,7 +70,7 @@ export async function startProxyGateway(
     signingKeys: createSigningKeys(db, keyring, clock),
     issuer: "https://gateway.test",
     orgIdOf: () => Promise.resolve(orgId),
-    metrics: () => null,
+    metrics: null,
   });
   const deps = { ...wiring.deps, settled: (exchange: Exchange) => void exchanges.push(exchange) };
   const server = createGatewayServer({
