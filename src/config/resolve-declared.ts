@@ -1,3 +1,4 @@
+import { parseEndpoint } from "../core/upstream-address.ts";
 import type { Config, DeclaredCredential, DeclaredService, DeclaredServiceSettings } from "./model.ts";
 import { type Sources, readSecret } from "./secret-source.ts";
 import type { ConfigInput } from "./schema.ts";
@@ -73,14 +74,15 @@ function warnAboutClearText(service: DeclaredService, sources: Sources): void {
 }
 
 function toService(id: string, input: ServiceInput): DeclaredService {
-  const url = new URL(input.endpoint);
+  const address = parseEndpoint(input.endpoint);
   return {
     id,
     org: input.org ?? null,
     description: input.description,
     endpoint: input.endpoint,
-    origin: url.origin,
-    basePath: url.pathname.replace(/\/$/, ""),
+    // The schema has refused what does not parse.
+    origin: address?.origin ?? "",
+    basePath: address?.basePath ?? "",
     credential: null,
     settings: toSettings(input),
   };

@@ -1,7 +1,8 @@
 import { isIP } from "node:net";
 import { z } from "zod";
+import { isOrigin } from "../core/upstream-address.ts";
 import { CredentialSchema, Id, ServiceSchema } from "./service-schema.ts";
-import { DURATION_TAKES, Duration, SecretText, isAddressBlock, isOrigin, setting } from "./setting.ts";
+import { DURATION_TAKES, Duration, SecretText, isAddressBlock, setting } from "./setting.ts";
 
 const HOST_NAME =
   /^(?=.{1,253}$)([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;

@@ -1,7 +1,9 @@
 import { z } from "zod";
+import { isAllowEntry } from "../core/address-range.ts";
 import { CALLER_ID } from "../core/ids.ts";
 import { isPathPattern } from "../core/path-pattern.ts";
-import { SECRET_TAKES, SecretSource, setting, TIMEOUT_TAKES, Timeout, isAddressBlock, isOrigin } from "./setting.ts";
+import { isOrigin, parseEndpoint } from "../core/upstream-address.ts";
+import { SECRET_TAKES, SecretSource, setting, TIMEOUT_TAKES, Timeout } from "./setting.ts";
 
 /** RFC 9110 §5.6.2 token: what a header or method name may be. */
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$/;
@@ -52,20 +54,6 @@ const Injection = z.discriminatedUnion(
   { error: "unknown type of injection" },
 );
 
-/** Only what can be an upstream: http or https, no user, query, fragment or dot segment. */
-function isEndpoint(text: string): boolean {
-  if (!URL.canParse(text) || !/^https?:\/\/[^\s\\]+$/i.test(text)) return false;
-  const url = new URL(text);
-  const path = text.replace(/^https?:\/\/[^/?#]*/i, "");
-  return (
-    url.username === "" &&
-    url.password === "" &&
-    !/[?#]/.test(text) &&
-    !/(^|\/)(\.|%2e){1,2}(\/|$)/i.test(path) &&
-    !path.includes("//")
-  );
-}
-
 const timeout = (fallback: string, description: string) =>
   setting(Timeout.prefault(fallback), { takes: TIMEOUT_TAKES, description });
 
@@ -88,10 +76,13 @@ export const CredentialSchema = z.strictObject({
 
 /** An upstream API. */
 export const ServiceSchema = z.strictObject({
-  endpoint: setting(z.string().refine(isEndpoint, { error: "not a usable address" }), {
-    takes: 'an http or https URL such as "https://api.openai.com/v1", without user, query, fragment or dot segments',
-    description: "Where requests go: origin and, optionally, a base path that they cannot leave.",
-  }),
+  endpoint: setting(
+    z.string().refine((text) => parseEndpoint(text) !== null, { error: "not a usable address" }),
+    {
+      takes: 'an http or https URL such as "https://api.openai.com/v1", without user, query, fragment or dot segments',
+      description: "Where requests go: origin and, optionally, a base path that they cannot leave.",
+    },
+  ),
   description: setting(z.string().max(500, { error: "longer than 500 characters" }).default(""), {
     takes: "up to 500 characters",
     description: "Shown to people and, by `list_services`, to agents.",
@@ -153,20 +144,11 @@ export const ServiceSchema = z.strictObject({
     takes: '"auto", "off" or "prior_knowledge"',
     description: "`auto` negotiates HTTP/2 over TLS; `prior_knowledge` is HTTP/2 without TLS.",
   }),
-  allow_addresses: setting(
-    z
-      .array(
-        z.string().refine((text) => ["loopback", "private", "link_local"].includes(text) || isAddressBlock(text), {
-          error: "not an address range",
-        }),
-      )
-      .default([]),
-    {
-      takes: 'a list of "loopback", "private", "link_local" and CIDR blocks such as "10.1.0.0/16"',
-      description: "Internal address ranges that the upstream may be in; all of them are refused otherwise.",
-      risk: "`link_local` opens the cloud metadata address to whoever can name it as an endpoint.",
-    },
-  ),
+  allow_addresses: setting(z.array(z.string().refine(isAllowEntry, { error: "not an address range" })).default([]), {
+    takes: 'a list of "loopback", "private", "link_local" and CIDR blocks such as "10.1.0.0/16"',
+    description: "Internal address ranges that the upstream may be in; all of them are refused otherwise.",
+    risk: "`link_local` opens the cloud metadata address to whoever can name it as an endpoint.",
+  }),
   allow_headers: setting(
     z
       .array(

@@ -68,9 +68,3 @@ export function isAddressBlock(text: string): boolean {
   if (family === 0 || rest.length > 0 || address.includes("%")) return false;
   return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
 }
-
-/** Scheme, host and port of http or https, written exactly as URL.origin writes it. */
-export function isOrigin(text: string): boolean {
-  const url = URL.canParse(text) ? new URL(text) : null;
-  return url !== null && /^https?:$/.test(url.protocol) && url.origin === text;
-}

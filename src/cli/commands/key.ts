@@ -84,7 +84,7 @@ export function addKeyCommands(program: Command, terminal: Terminal): void {
       examples(
         "bifrost key issue --service openai --scope write --ttl 1h",
         "bifrost key issue --service github --method GET --path '/repos/**' --agent reviewer",
-        "KEY=$(bifrost key issue --service openai --one-shot --json | jq -r .key)",
+        "KEY=$(bifrost key issue --service openai --one-shot --json | jq -r .virtual_key)",
       ),
     )
     .action(action<KeyFlags>(terminal, issueKey));
@@ -178,11 +178,12 @@ async function issueKey(context: Context, _args: readonly string[], options: Key
     one_shot: options.oneShot,
     max_uses: options.maxUses,
     ...limitsOf(options),
-    rate_limit: options.rateLimit ?? 60,
-    ...(options.ttl === undefined && options.expiresAt === undefined ? { ttl: "1h" } : {}),
   });
   context.output.item(await context.api().send("POST", "/v1/keys", { body }));
-  context.output.note(`\nThe secret is shown once. Use it as API key with the base URL ${context.url}/v1/proxy`);
+  const base = services.length === 1 ? "/v1/proxy" : "/v1/services/SERVICE/proxy";
+  context.output.note(
+    `\nThe secret (virtual_key) is shown once. Use it as API key with the base URL ${context.url}${base}`,
+  );
 }
 
 function limitsOf({ ttl, expiresAt, rateLimit, maxConcurrency, metadata }: KeyFlags) {

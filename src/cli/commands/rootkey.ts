@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { path } from "../api-client.ts";
-import { action, addListOptions, collect, examples, given, type ListFlags, printList } from "../context.ts";
+import { action, addListOptions, collect, examples, given, type ListFlags, positive, printList } from "../context.ts";
 import { readSecret } from "../secret-input.ts";
 import type { Item, Terminal } from "../terminal.ts";
 
@@ -76,6 +76,18 @@ export function addRootKeyCommands(program: Command, terminal: Terminal): void {
         const body = given({ api_key: await readApiKey(terminal, options), origins: options.origin });
         await context.api().send("PUT", path`/v1/rootkeys/${id}`, { body });
         context.output.done(`Updated ${id}.`, { id, updated: true });
+      }),
+    );
+
+  rootkey
+    .command("rollback")
+    .description("make an earlier secret the current one again")
+    .argument("<id>")
+    .option("--to-version <n>", "the version to go back to (default: the one before)", positive)
+    .action(
+      action<{ toVersion?: number }>(terminal, async (context, [id = ""], { toVersion }) => {
+        const body = given({ version: toVersion });
+        context.output.item(await context.api().send("POST", path`/v1/rootkeys/${id}/rollback`, { body }));
       }),
     );
 
