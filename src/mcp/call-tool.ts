@@ -4,14 +4,6 @@ import { type ArgumentProblem, invalidArguments } from "./parse-arguments.ts";
 import type { BuiltInTool } from "./tools/tool.ts";
 import type { Caller, McpDeps } from "./types.ts";
 
-/** The same fact under the name that the REST API or the key model has for it, and as an argument of `request_key`. */
-const ARGUMENT_OF: Readonly<Record<string, string>> = {
-  target: "service_name",
-  grants: "service_name",
-  ttl: "ttl_seconds",
-  expires_at: "ttl_seconds",
-};
-
 /**
  * Runs one tool. What the caller got wrong in its arguments is a JSON-RPC error -32602; what the gateway refuses for
  * another reason is a result with `isError`, so that the model reads it; what the gateway got wrong is -32603 and nothing
@@ -52,13 +44,10 @@ export function internalError(deps: McpDeps, caller: Caller, thrown: unknown): P
   });
 }
 
-function argumentProblems(error: GatewayError): ArgumentProblem[] {
-  if (error.code === "service.not_found")
-    return [{ argument: "service_name", problem: "names no service that you can use; see list_services" }];
-  return error.fields.map(({ path, message }) => {
-    const [name = ""] = path.split(".");
-    return { argument: ARGUMENT_OF[name] ?? name, problem: message };
-  });
+/** Only of refusals that are about the arguments; their paths are the tool's arguments. */
+function argumentProblems({ code, fields }: GatewayError): ArgumentProblem[] {
+  if (ERRORS[code].rpc !== ProtocolErrorCode.InvalidParams && code !== "service.not_found") return [];
+  return fields.map(({ path, message }) => ({ argument: path, problem: message }));
 }
 
 function refusal(error: GatewayError): CallToolResult {

@@ -30,7 +30,7 @@ describe("tool arguments", () => {
     });
     expect(refusalOf(undefined)).toMatchObject({
       code: -32602,
-      message: "Invalid arguments: service_name is required",
+      message: "Invalid arguments: service_name: is required",
     });
   });
 

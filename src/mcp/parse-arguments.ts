@@ -27,7 +27,7 @@ export function parseArguments<Input extends z.ZodObject>(schema: Input, args: u
 
 /** The -32602 of MCP for arguments that are no good, naming each. */
 export function invalidArguments(problems: readonly ArgumentProblem[]): ProtocolError {
-  const message = problems.map(({ argument, problem }) => `${argument} ${problem}`).join("; ");
+  const message = problems.map(({ argument, problem }) => `${argument}: ${problem}`).join("; ");
   return new ProtocolError(ProtocolErrorCode.InvalidParams, `Invalid arguments: ${message}`, { arguments: problems });
 }
 

@@ -21,12 +21,17 @@ export interface ServiceSummary {
   readonly scopes: readonly ("read" | "write")[];
 }
 
+/** What a key gets that does not say what it needs. */
+export const DEFAULT_TTL_SECONDS = 3_600;
+export const DEFAULT_RATE_LIMIT = 60;
+
 /** What `request_key` asks for, checked for type and range but not yet against the caller's ceilings. */
 export interface KeyRequest {
   readonly serviceName: string;
-  readonly ttlSeconds: number;
-  /** Requests per minute. */
-  readonly rateLimit: number;
+  /** Null: {@link DEFAULT_TTL_SECONDS}, or the caller's ceiling where that is lower. */
+  readonly ttlSeconds: number | null;
+  /** Requests per minute. Null: {@link DEFAULT_RATE_LIMIT}, or the caller's ceiling where that is lower. */
+  readonly rateLimit: number | null;
   readonly scope: "read" | "write";
   /** Null for no limit; 1 for a one-shot key. */
   readonly maxUses: number | null;
@@ -52,8 +57,8 @@ export interface McpDeps {
   /**
    * Applies the principal's ceilings, writes the key with `source: "mcp"`, its owner and agent, and the audit entry.
    *
-   * @throws GatewayError `service.not_found` (also for a service it may not use), `ceiling.exceeded` with `fields`,
-   *   `key.cannot_issue`, `auth.forbidden`
+   * @throws GatewayError `service.not_found` (also for a service it may not use) and `ceiling.exceeded`, both with the
+   *   tool's argument in `fields`; `key.cannot_issue`, `auth.required`
    */
   issueKey(caller: Caller, request: KeyRequest): Promise<{ readonly key: VirtualKey; readonly secret: string }>;
 

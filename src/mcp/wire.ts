@@ -1,49 +1,56 @@
-import type { Principal, VirtualKeyPrincipal } from "../access/principal.ts";
+import type { Principal } from "../access/principal.ts";
 import { auditedWrite } from "../audit/audited-write.ts";
 import { byPrincipal } from "../audit/log.ts";
-import { GatewayError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
-import { type AuthenticateDeps, authenticate } from "../gate/authenticate.ts";
-import type { LiveKey } from "../gate/key-cache.ts";
 import type { ClientAddressOf } from "../http/client-address.ts";
-import type { RequestContext } from "../http/route.ts";
-import { type Authenticator, bearerOf } from "../identity/authenticate.ts";
-import type { KeyWriteDeps } from "../keys/issue.ts";
-import { ceilingsOf } from "../keys/ceilings.ts";
-import { createKeyIssuer } from "../keys/issue.ts";
+import { type ArgumentNames, ceilingsOf, type KeyLimits } from "../keys/ceilings.ts";
+import { createKeyIssuer, type KeyWriteDeps } from "../keys/issue.ts";
+import type { Scope, VirtualKey } from "../keys/model.ts";
 import { createKeyStore } from "../keys/store.ts";
-import { revokeKey } from "../keys/write.ts";
 import { usableServices } from "../services/access.ts";
 import { createServiceStore } from "../services/store.ts";
-import type { McpDeps, ServiceSummary } from "./types.ts";
+import { authenticateMcp, type McpAuthenticateDeps } from "./authenticate.ts";
+import {
+  type Caller,
+  DEFAULT_RATE_LIMIT,
+  DEFAULT_TTL_SECONDS,
+  type KeyRequest,
+  type McpDeps,
+  type ServiceSummary,
+} from "./types.ts";
 
-export interface McpParts {
+/** What the MCP endpoint is made of; app.ts builds these. */
+export interface McpParts extends McpAuthenticateDeps {
   readonly version: string;
   readonly log: Logger;
   readonly clientAddress: ClientAddressOf;
+  /** Null: taken from the request's Host header. */
   readonly publicUrl: string | null;
-  readonly authenticator: Authenticator;
-  readonly gate: AuthenticateDeps;
   readonly keyWrites: KeyWriteDeps;
-  orgIdOf(orgUid: string): Promise<string>;
 }
 
-/** Services shown to one agent. An organization with more should name them to its agents itself. */
-const MAX_LISTED = 500;
-
-const names = {
+/** How `request_key` names what the issuer checks. */
+const ARGUMENTS: ArgumentNames = {
   ttl: "ttl_seconds",
   rateLimit: "rate_limit",
   scope: "scope",
   target: () => "service_name",
 };
 
-/** Joins the MCP endpoint to the stores and rules of the API plane: what a caller may do is decided there. */
+/** A page of a store is at most this long. */
+const PAGE = 200;
+
+/** The endpoint over the gateway's own stores and its one way to issue a key. */
 export function wireMcp(parts: McpParts): McpDeps {
-  const { db, clock } = parts.keyWrites;
+  const { keyWrites } = parts;
+  const { db, clock } = keyWrites;
   const keys = createKeyStore(db);
-  const services = createServiceStore(db);
-  const issue = createKeyIssuer(parts.keyWrites);
+  const issueKey = createKeyIssuer(keyWrites);
+
+  const findOwn = async (caller: Caller, keyId: string): Promise<VirtualKey | null> => {
+    const key = await keys.findById(caller.principal.orgUid, keyId);
+    return key && isOwn(caller, key) ? key : null;
+  };
 
   return {
     version: parts.version,
@@ -51,110 +58,102 @@ export function wireMcp(parts: McpParts): McpDeps {
     clientAddress: parts.clientAddress,
     publicUrl: parts.publicUrl,
     now: () => clock.now(),
-    authenticate: (request) => identify(parts, request),
+    authenticate: (request) => authenticateMcp(request, parts),
 
     async listServices(principal) {
-      const usable = usableServices(principal);
-      const scopes = scopesOf(parts, principal);
-      const filter = { enabledOnly: true, ...(usable === "all" ? {} : { uids: usable }) };
-      const { items } = await services.list(principal.orgUid, filter, { limit: MAX_LISTED, after: null });
-      return items.map((service): ServiceSummary => ({ name: service.id, description: service.description, scopes }));
+      const scopes = await scopesOf(principal, keyWrites);
+      return listUsable(principal, scopes, keyWrites);
     },
 
-    issueKey: ({ principal, agentId, context }, request) =>
-      issue(
-        principal,
-        {
-          id: null,
-          name: "",
-          grants: [{ kind: "service", service: request.serviceName, methods: null, paths: null }],
-          scope: request.scope,
-          ttlMs: request.ttlSeconds * 1_000,
-          rateLimit: request.rateLimit,
-          maxConcurrency: null,
-          maxUses: request.maxUses,
-          agentId,
-          metadata: {},
-        },
-        { source: "mcp", request: context, names },
-      ),
+    issueKey: (caller, request) =>
+      issueKey(caller.principal, toOrder(caller, request, keyWrites.limits), {
+        source: "mcp",
+        request: caller.context,
+        names: ARGUMENTS,
+      }),
 
-    async listKeys({ principal, agentId }, limit) {
+    async listKeys(caller, limit) {
+      const { principal, agentId } = caller;
       if (principal.kind === "virtual_key") {
-        const own = await keys.findByUid(principal.uid);
-        return own ? [own] : [];
+        const self = await keys.findByUid(principal.uid);
+        return self && isOwn(caller, self) ? [self] : [];
       }
-      const filter = { ownerUid: principal.uid, ...(agentId === null ? {} : { agentId }) };
-      return (await keys.list(principal.orgUid, filter, { limit, after: null }, clock.now())).items;
+      const filter = { ownerUid: principal.uid, ...(agentId !== null && { agentId }) };
+      const page = await keys.list(
+        principal.orgUid,
+        filter,
+        { limit: Math.min(limit, PAGE), after: null },
+        clock.now(),
+      );
+      return page.items;
     },
 
-    async revokeKey({ principal, agentId, context }, keyId) {
-      const key = await keys.findById(principal.orgUid, keyId);
-      const isOwn =
-        key !== null &&
-        (principal.kind === "virtual_key"
-          ? key.uid === principal.uid
-          : key.ownerUid === principal.uid && (agentId === null || key.agentId === agentId));
-      if (!isOwn) return false;
-      if (principal.kind === "virtual_key") await revokeSelf(parts.keyWrites, principal, key.uid, context);
-      else await revokeKey(parts.keyWrites, { principal, request: context }, keyId);
+    async revokeKey(caller, keyId) {
+      const key = await findOwn(caller, keyId);
+      if (!key) return false;
+      await auditedWrite(keyWrites, async (trx) => {
+        const ended = await createKeyStore(trx).revoke(key.uid, clock.now());
+        const event = {
+          ...byPrincipal(caller.principal, caller.context),
+          action: "key.revoke",
+          target: { kind: "key", id: key.id },
+        };
+        return {
+          result: undefined,
+          events: ended ? [event] : [],
+          changes: [{ kind: "key", uid: key.uid, revoked: true }],
+        };
+      });
       return true;
     },
   };
 }
 
-/** Users and service accounts by the management authenticator; virtual keys by the proxy's own gate. */
-async function identify(
-  parts: McpParts,
-  request: { context: RequestContext; orgId: string | null },
-): Promise<Principal> {
-  const { context } = request;
-  const presented = [
-    bearerOf(context.header("authorization")),
-    context.header("x-api-key"),
-    context.header("x-virtual-key"),
-  ].filter((secret) => secret !== undefined && secret !== "");
-  const virtual = presented.find((secret) => secret?.startsWith("bfk_"));
-  if (virtual === undefined) return parts.authenticator.authenticate(request);
-  if (presented.some((secret) => secret !== virtual)) throw new GatewayError("auth.conflict");
-  const live = await authenticate(virtual, context.clientAddress, parts.gate);
-  return toPrincipal(live, await parts.orgIdOf(live.key.orgUid));
+/**
+ * Own, not managed: an agent with an admin's credential does not see the keys of others here. A named agent sees its own among
+ * its principal's; a virtual key sees itself, whatever agent it names.
+ */
+function isOwn({ principal, agentId }: Caller, key: VirtualKey): boolean {
+  if (principal.kind === "virtual_key") return key.uid === principal.uid;
+  if (agentId !== null && key.agentId !== agentId) return false;
+  return key.orgUid === principal.orgUid && key.ownerUid === principal.uid;
 }
 
-function toPrincipal({ key, services }: LiveKey, orgId: string): VirtualKeyPrincipal {
+function toOrder({ principal, agentId }: Caller, request: KeyRequest, limits: KeyLimits) {
+  const ceilings = ceilingsOf(principal, "mcp", limits);
+  const { serviceName, ttlSeconds, rateLimit, scope, maxUses } = request;
   return {
-    kind: "virtual_key",
-    uid: key.uid,
-    id: key.id,
-    orgUid: key.orgUid,
-    orgId,
-    services: [...services.values()].map((grant) => grant.serviceUid),
+    id: null,
+    name: "",
+    grants: [{ kind: "service" as const, service: serviceName, methods: null, paths: null }],
+    scope,
+    ttlMs: ttlSeconds === null ? Math.min(DEFAULT_TTL_SECONDS * 1_000, ceilings.ttlMs) : ttlSeconds * 1_000,
+    rateLimit: rateLimit ?? Math.min(DEFAULT_RATE_LIMIT, ceilings.rateLimit),
+    maxConcurrency: null,
+    maxUses,
+    agentId,
+    metadata: {},
   };
 }
 
-function scopesOf(parts: McpParts, principal: Principal): readonly ("read" | "write")[] {
-  if (principal.kind === "virtual_key") return [];
-  return ceilingsOf(principal, "mcp", parts.keyWrites.limits).scope === "write" ? ["read", "write"] : ["read"];
+async function listUsable(principal: Principal, scopes: Scope[], { db }: KeyWriteDeps): Promise<ServiceSummary[]> {
+  const store = createServiceStore(db);
+  const usable = usableServices(principal);
+  const filter = { enabledOnly: true, ...(usable !== "all" && { uids: usable }) };
+  const found: ServiceSummary[] = [];
+  let after = null;
+  do {
+    const page = await store.list(principal.orgUid, filter, { limit: PAGE, after });
+    found.push(...page.items.map(({ id, description }) => ({ name: id, description, scopes })));
+    after = page.next;
+  } while (after !== null);
+  return found.toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** The one thing a virtual key may change: it ends itself. */
-async function revokeSelf(
-  deps: KeyWriteDeps,
-  principal: VirtualKeyPrincipal,
-  keyUid: string,
-  request: RequestContext,
-): Promise<void> {
-  await auditedWrite(deps, async (trx) => {
-    const ended = await createKeyStore(trx).revoke(keyUid, deps.clock.now());
-    const event = {
-      ...byPrincipal(principal, request),
-      action: "key.revoke",
-      target: { kind: "key", id: principal.id },
-    };
-    return {
-      result: undefined,
-      events: ended ? [event] : [],
-      changes: [{ kind: "key", uid: keyUid, revoked: true }],
-    };
-  });
+async function scopesOf(principal: Principal, { db, limits }: KeyWriteDeps): Promise<Scope[]> {
+  const most =
+    principal.kind === "virtual_key"
+      ? (await createKeyStore(db).findByUid(principal.uid))?.scope
+      : ceilingsOf(principal, "mcp", limits).scope;
+  return most === "write" ? ["read", "write"] : ["read"];
 }

@@ -30,7 +30,7 @@ async function scenariosOf(revision: string): Promise<string[]> {
 /** Runs the pinned suite against the endpoint; its exit code is not used, since it knows nothing of our scope. */
 async function runSuite(revision: string, scenarios: readonly string[]): Promise<Report> {
   await using endpoint = await startMcpEndpoint();
-  await using front = await startHeaderForwarder(endpoint.url, { authorization: "Bearer alice" });
+  await using front = await startHeaderForwarder(endpoint.url, { authorization: `Bearer ${endpoint.secrets.alice}` });
   await using folder = await mkdtempDisposable(join(tmpdir(), "bifrost-conformance-"));
   const args = ["server", "--url", front.url, "--requirements", revision, "--output-dir", folder.path];
   const output = await new Promise<string>((resolve) =>

@@ -6,7 +6,7 @@ import {
   WebStandardStreamableHTTPServerTransport,
 } from "@modelcontextprotocol/server";
 import { expect, it } from "vitest";
-import { startMcpEndpoint } from "../support/mcp-endpoint.ts";
+import { startMcpEndpoint, type TestMcpEndpoint } from "../support/mcp-endpoint.ts";
 
 const MODERN_META = {
   "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -24,11 +24,11 @@ function alive() {
   );
 }
 
-function message(method: string, params: Record<string, unknown>, modern: boolean) {
+function message({ secrets }: TestMcpEndpoint, method: string, params: Record<string, unknown>, modern: boolean) {
   const name = typeof params["name"] === "string" ? { "mcp-name": params["name"] } : {};
   const body = { jsonrpc: "2.0", id: 1, method, params: modern ? { ...params, _meta: MODERN_META } : params };
   const headers = {
-    authorization: "Bearer alice",
+    authorization: `Bearer ${secrets.alice}`,
     "content-type": "application/json",
     ...(modern ? { "mcp-protocol-version": "2026-07-28", "mcp-method": method, ...name } : {}),
   };
@@ -50,12 +50,12 @@ it.each([false, true])("no SDK object outlives an answered or refused message (2
   const before = alive();
   for (let round = 0; round < 50; round++) {
     for (const init of [
-      message("tools/list", {}, modern),
-      message("tools/call", { name: "list_services", arguments: {} }, modern),
-      message("tools/call", { name: "request_key", arguments: {} }, modern),
-      message("tools/call", { name: "nothing", arguments: {} }, modern),
-      message("resources/list", {}, modern),
-      message("notifications/cancelled", { requestId: 1 }, modern),
+      message(gateway, "tools/list", {}, modern),
+      message(gateway, "tools/call", { name: "list_services", arguments: {} }, modern),
+      message(gateway, "tools/call", { name: "request_key", arguments: {} }, modern),
+      message(gateway, "tools/call", { name: "nothing", arguments: {} }, modern),
+      message(gateway, "resources/list", {}, modern),
+      message(gateway, "notifications/cancelled", { requestId: 1 }, modern),
     ]) {
       const reply = await fetch(gateway.url, init);
       await reply.text();
@@ -70,7 +70,7 @@ it.each([false, true])(
     let onStart = () => {};
     const stuck: PromiseWithResolvers<void>[] = [];
     await using gateway = await startMcpEndpoint({
-      issueKey: () => {
+      beforeIssue: () => {
         const wait = Promise.withResolvers<void>();
         stuck.push(wait);
         onStart();
@@ -80,7 +80,7 @@ it.each([false, true])(
     const before = alive();
     for (let round = 0; round < 20; round++) {
       const started = new Promise<void>((resolve) => (onStart = resolve));
-      const call = message("tools/call", { name: "request_key", arguments: { service_name: "echo" } }, modern);
+      const call = message(gateway, "tools/call", { name: "request_key", arguments: { service_name: "echo" } }, modern);
       await abandon(gateway.url, call, started);
     }
     // The tool's own work may go on (a key that is being written is written); its end must free everything.

@@ -8,7 +8,7 @@ const eras = Object.keys(ERAS) as Era[];
 describe.each(eras)("the official client speaking %s", (era) => {
   it("is told which server answers, in which revision, and how to use it", async () => {
     await using gateway = await startMcpEndpoint();
-    await using client = await connectMcp(gateway.url, "alice", era);
+    await using client = await connectMcp(gateway.url, gateway.secrets.alice, era);
     expect(client.getServerVersion()).toMatchObject({ name: "bifrost", version: "0.0.0-test" });
     expect(client.getNegotiatedProtocolVersion()).toBe(era === "2025-11-25" ? "2025-11-25" : "2026-07-28");
     expect(client.getInstructions()).toContain("request_key");
@@ -16,7 +16,7 @@ describe.each(eras)("the official client speaking %s", (era) => {
 
   it("sees the four tools, each with an input and an output schema and with annotations", async () => {
     await using gateway = await startMcpEndpoint();
-    await using client = await connectMcp(gateway.url, "alice", era);
+    await using client = await connectMcp(gateway.url, gateway.secrets.alice, era);
     const { tools } = await client.listTools();
     expect(tools.map(({ name }) => name)).toEqual(["list_services", "request_key", "list_my_keys", "revoke_key"]);
     for (const tool of tools) {
@@ -32,7 +32,7 @@ describe.each(eras)("the official client speaking %s", (era) => {
 
   it("finds a service, gets a key for it, sees the key among its own and revokes it", async () => {
     await using gateway = await startMcpEndpoint();
-    await using client = await connectMcp(gateway.url, "alice", era, { "x-agent-id": "builder" });
+    await using client = await connectMcp(gateway.url, gateway.secrets.alice, era, { "x-agent-id": "builder" });
     // So that the client checks each structured result against its output schema.
     await client.listTools();
     const origin = new URL(gateway.url).origin;
@@ -46,6 +46,7 @@ describe.each(eras)("the official client speaking %s", (era) => {
           description: "Says what it hears",
           scopes: ["read", "write"],
         },
+        { name: "vault", base_url: `${origin}/v1/services/vault/proxy`, description: "", scopes: ["read", "write"] },
       ],
     });
 
@@ -81,7 +82,7 @@ describe.each(eras)("the official client speaking %s", (era) => {
 
   it("gets every structured result as text too, for agents that read only text", async () => {
     await using gateway = await startMcpEndpoint();
-    await using client = await connectMcp(gateway.url, "alice", era);
+    await using client = await connectMcp(gateway.url, gateway.secrets.alice, era);
     for (const call of [
       { name: "list_services" },
       { name: "request_key", arguments: { service_name: "echo", one_shot: true } },
@@ -114,17 +115,17 @@ describe.each(eras)("the official client speaking %s", (era) => {
     ["oneshot", { service_name: "echo", oneshot: true }],
   ])("gets -32602 naming %s for %j, and no key is made", async (argument, args) => {
     await using gateway = await startMcpEndpoint();
-    await using client = await connectMcp(gateway.url, "alice", era);
+    await using client = await connectMcp(gateway.url, gateway.secrets.alice, era);
     const failure = await client.callTool({ name: "request_key", arguments: args }).catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(ProtocolError);
     expect(failure).toMatchObject({ code: -32602, data: { arguments: [{ argument }] } });
     expect(String(failure)).toContain(argument);
-    expect(gateway.keys).toEqual([]);
+    expect(await gateway.issuedKeys()).toEqual([]);
   });
 
   it("gets -32602 for a tool that does not exist, for an unknown key_id and for a foreign cursor", async () => {
     await using gateway = await startMcpEndpoint();
-    await using client = await connectMcp(gateway.url, "alice", era);
+    await using client = await connectMcp(gateway.url, gateway.secrets.alice, era);
     await expect(client.callTool({ name: "drop_tables" })).rejects.toMatchObject({ code: -32602 });
     await expect(client.callTool({ name: "revoke_key", arguments: { key_id: "vk_x" } })).rejects.toMatchObject({
       code: -32602,

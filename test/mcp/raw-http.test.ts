@@ -1,7 +1,7 @@
 import { request } from "node:http";
 import { connect } from "node:net";
 import { describe, expect, it } from "vitest";
-import { startMcpEndpoint } from "../support/mcp-endpoint.ts";
+import { startMcpEndpoint, type TestMcpEndpoint } from "../support/mcp-endpoint.ts";
 
 const MODERN_META = {
   "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -14,17 +14,16 @@ interface Sent {
   readonly method?: string;
   /** Null removes a header that is sent otherwise. */
   readonly headers?: Record<string, string | null>;
-  readonly path?: string;
 }
 
 /** One request as a client that is not the SDK would send it. node:http, since fetch sets Host itself. */
-async function send(url: string, { body, method = "POST", headers = {}, path }: Sent) {
-  const all = { authorization: "Bearer alice", "content-type": "application/json", ...headers };
+async function send(gateway: TestMcpEndpoint, { body, method = "POST", headers = {} }: Sent) {
+  const all = { authorization: `Bearer ${gateway.secrets.alice}`, "content-type": "application/json", ...headers };
   const kept = Object.fromEntries(Object.entries(all).filter((entry): entry is [string, string] => entry[1] !== null));
   const bytes = typeof body === "string" || body instanceof Uint8Array ? body : JSON.stringify(body ?? "");
   return new Promise<{ status: number; headers: NodeJS.Dict<string | string[]>; text: string; json: unknown }>(
     (resolve, reject) => {
-      const outgoing = request(path ? new URL(path, url) : url, { method, headers: kept }, (reply) => {
+      const outgoing = request(gateway.url, { method, headers: kept }, (reply) => {
         let text = "";
         reply.setEncoding("utf8").on("data", (piece: string) => (text += piece));
         reply.on("end", () => {
@@ -44,7 +43,7 @@ describe("before the body is looked at", () => {
   it("answers 401 with WWW-Authenticate to no credential and to a wrong one, and does not say which it was", async () => {
     await using gateway = await startMcpEndpoint();
     for (const authorization of [null, "Bearer nobody"]) {
-      const reply = await send(gateway.url, { body: ping(), headers: { authorization } });
+      const reply = await send(gateway, { body: ping(), headers: { authorization } });
       expect(reply.status).toBe(401);
       expect(reply.headers["www-authenticate"]).toMatch(/^Bearer /);
       expect(reply.json).toMatchObject({ jsonrpc: "2.0", id: null, error: { data: { code: "auth.required" } } });
@@ -60,11 +59,11 @@ describe("before the body is looked at", () => {
       { origin: "null" },
       { origin: "garbage" },
     ]) {
-      const reply = await send(gateway.url, { body: ping(), headers: { authorization: null, ...headers } });
+      const reply = await send(gateway, { body: ping(), headers: { authorization: null, ...headers } });
       expect(reply.status).toBe(403);
       expect(reply.text).not.toContain("evil");
     }
-    const local = await send(gateway.url, { body: ping(), headers: { origin: "http://localhost:5173" } });
+    const local = await send(gateway, { body: ping(), headers: { origin: "http://localhost:5173" } });
     expect(local.status).toBe(200);
   });
 
@@ -79,7 +78,7 @@ describe("before the body is looked at", () => {
       ["gw.internal/evil?", "localhost"],
       ["user@gw.internal", "localhost"],
     ] as const) {
-      const reply = await send(gateway.url, { body, headers: { host } });
+      const reply = await send(gateway, { body, headers: { host } });
       expect(reply.status).toBe(200);
       expect(reply.text).toContain(`"http://${shown}/v1/services/echo/proxy"`);
     }
@@ -89,7 +88,7 @@ describe("before the body is looked at", () => {
     "answers %s with 405: there is no stream and no session",
     async (method) => {
       await using gateway = await startMcpEndpoint();
-      const reply = await send(gateway.url, { method, body: "" });
+      const reply = await send(gateway, { method, body: "" });
       expect(reply.status).toBe(405);
       expect(reply.headers.allow).toBe("POST");
     },
@@ -98,41 +97,41 @@ describe("before the body is looked at", () => {
   it("answers a malformed X-Agent-ID with 400, and two of them too", async () => {
     await using gateway = await startMcpEndpoint();
     for (const agent of ["", ".", "..", "a b", "a/b", "../etc", "x".repeat(129), "ä", "one, two", "%2e%2e"]) {
-      const reply = await send(gateway.url, { body: ping(), headers: { "x-agent-id": encodeHeader(agent) } });
+      const reply = await send(gateway, { body: ping(), headers: { "x-agent-id": encodeHeader(agent) } });
       expect(reply.status, agent).toBe(400);
       expect(reply.json).toMatchObject({ error: { data: { code: "request.agent_id_invalid" } } });
     }
     for (const agent of ["a", "x".repeat(128), "team:bot@host-1._"])
-      expect((await send(gateway.url, { body: ping(), headers: { "x-agent-id": agent } })).status).toBe(200);
+      expect((await send(gateway, { body: ping(), headers: { "x-agent-id": agent } })).status).toBe(200);
   });
 
   it("answers a body that is not JSON by its type with 415, a client that cannot read JSON with 406", async () => {
     await using gateway = await startMcpEndpoint();
     for (const type of [null, "text/plain", "application/jsonp", "multipart/form-data"])
-      expect((await send(gateway.url, { body: ping(), headers: { "content-type": type } })).status).toBe(415);
-    expect((await send(gateway.url, { body: ping(), headers: { "content-encoding": "gzip" } })).status).toBe(415);
+      expect((await send(gateway, { body: ping(), headers: { "content-type": type } })).status).toBe(415);
+    expect((await send(gateway, { body: ping(), headers: { "content-encoding": "gzip" } })).status).toBe(415);
     for (const accept of ["text/html", "text/event-stream", "application/json;q=0"])
-      expect((await send(gateway.url, { body: ping(), headers: { accept } })).status).toBe(406);
+      expect((await send(gateway, { body: ping(), headers: { accept } })).status).toBe(406);
     for (const accept of ["*/*", "application/json", "text/event-stream, application/json;q=0.9"])
-      expect((await send(gateway.url, { body: ping(), headers: { accept } })).status).toBe(200);
+      expect((await send(gateway, { body: ping(), headers: { accept } })).status).toBe(200);
   });
 
   it("answers a body over 1 MiB with 413, whether its length is declared or not", async () => {
     await using gateway = await startMcpEndpoint();
     const body = new Uint8Array(1024 * 1024 + 1).fill(0x20);
-    expect((await send(gateway.url, { body })).status).toBe(413);
-    const chunked = await send(gateway.url, { body, headers: { "transfer-encoding": "chunked" } });
+    expect((await send(gateway, { body })).status).toBe(413);
+    const chunked = await send(gateway, { body, headers: { "transfer-encoding": "chunked" } });
     expect(chunked.status).toBe(413);
     const largest = `{"jsonrpc":"2.0","id":1,"method":"ping"${" ".repeat(1024 * 1024 - 40)}}`;
     expect(largest).toHaveLength(1024 * 1024);
-    expect((await send(gateway.url, { body: largest })).status).toBe(200);
+    expect((await send(gateway, { body: largest })).status).toBe(200);
   });
 
   it("carries the client's request id where it is well formed, makes one otherwise, and forbids caching", async () => {
     await using gateway = await startMcpEndpoint();
-    const kept = await send(gateway.url, { body: ping(), headers: { "x-request-id": "trace-12345678" } });
+    const kept = await send(gateway, { body: ping(), headers: { "x-request-id": "trace-12345678" } });
     expect(kept.headers).toMatchObject({ "x-request-id": "trace-12345678", "cache-control": "no-store" });
-    const made = await send(gateway.url, { body: ping(), headers: { "x-request-id": "a b" } });
+    const made = await send(gateway, { body: ping(), headers: { "x-request-id": "a b" } });
     expect(made.headers["x-request-id"]).toMatch(/^req_/);
   });
 });
@@ -154,7 +153,7 @@ describe("malformed messages", () => {
     ["nesting without end", `${"[".repeat(100_000)}${"]".repeat(100_000)}`],
   ])("that are %s are answered with -32700 and 400", async (_what, body) => {
     await using gateway = await startMcpEndpoint();
-    const reply = await send(gateway.url, { body });
+    const reply = await send(gateway, { body });
     expect(reply.status).toBe(400);
     expect(reply.json).toMatchObject({ jsonrpc: "2.0", id: null, error: { code: -32700 } });
   });
@@ -163,13 +162,13 @@ describe("malformed messages", () => {
     await using gateway = await startMcpEndpoint();
     const call = (params: string) => `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":${params}}`;
     const args = '"arguments":{"service_name":"echo","scope":"read","scope":"write"}';
-    const legacy = await send(gateway.url, { body: call(`{"name":"request_key",${args}}`) });
-    const modern = await send(gateway.url, {
+    const legacy = await send(gateway, { body: call(`{"name":"request_key",${args}}`) });
+    const modern = await send(gateway, {
       body: call(`{"name":"request_key",${args},"_meta":${JSON.stringify(MODERN_META)}}`),
       headers: { "mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call", "mcp-name": "request_key" },
     });
     for (const reply of [legacy, modern]) expect(reply.json).toMatchObject({ error: { code: -32700 } });
-    expect(gateway.keys).toEqual([]);
+    expect(await gateway.issuedKeys()).toEqual([]);
   });
 
   it.each([
@@ -183,18 +182,18 @@ describe("malformed messages", () => {
     ["params that are text", { jsonrpc: "2.0", id: 1, method: "tools/list", params: "x" }],
   ])("that are JSON but no JSON-RPC (%s) are answered with -32600 and 400", async (_what, body) => {
     await using gateway = await startMcpEndpoint();
-    const reply = await send(gateway.url, { body: JSON.stringify(body) });
+    const reply = await send(gateway, { body: JSON.stringify(body) });
     expect(reply.status).toBe(400);
     expect(reply.json).toMatchObject({ error: { code: -32600 } });
   });
 
   it("with an id that no double can hold are refused, not answered under another id", async () => {
     await using gateway = await startMcpEndpoint();
-    const reply = await send(gateway.url, { body: '{"jsonrpc":"2.0","id":9007199254740993,"method":"ping"}' });
+    const reply = await send(gateway, { body: '{"jsonrpc":"2.0","id":9007199254740993,"method":"ping"}' });
     expect(reply.json).toMatchObject({ error: { code: -32600 } });
-    const largest = await send(gateway.url, { body: ping(Number.MAX_SAFE_INTEGER) });
+    const largest = await send(gateway, { body: ping(Number.MAX_SAFE_INTEGER) });
     expect(largest.json).toMatchObject({ id: Number.MAX_SAFE_INTEGER, result: {} });
-    const text = await send(gateway.url, { body: ping("9007199254740993") });
+    const text = await send(gateway, { body: ping("9007199254740993") });
     expect(text.json).toMatchObject({ id: "9007199254740993", result: {} });
   });
 });
@@ -208,13 +207,13 @@ describe("clients of 2025-11-25 and before", () => {
       method: "initialize",
       params: { protocolVersion: "2025-11-25", capabilities: {}, clientInfo: { name: "raw", version: "1" } },
     };
-    const opened = await send(gateway.url, { body: initialize });
+    const opened = await send(gateway, { body: initialize });
     expect(opened.json).toMatchObject({ id: 0, result: { protocolVersion: "2025-11-25" } });
     expect(opened.headers["mcp-session-id"]).toBeUndefined();
-    const ready = await send(gateway.url, { body: { jsonrpc: "2.0", method: "notifications/initialized" } });
+    const ready = await send(gateway, { body: { jsonrpc: "2.0", method: "notifications/initialized" } });
     expect(ready).toMatchObject({ status: 202, text: "" });
-    for (const authorization of ["Bearer alice", "Bearer mallory"]) {
-      const stale = await send(gateway.url, { body: ping(), headers: { "mcp-session-id": "abc", authorization } });
+    for (const authorization of [gateway.secrets.alice, gateway.secrets.mallory].map((secret) => `Bearer ${secret}`)) {
+      const stale = await send(gateway, { body: ping(), headers: { "mcp-session-id": "abc", authorization } });
       expect(stale).toMatchObject({ status: 404, json: { error: { message: "Session not found" } } });
     }
   });
@@ -228,17 +227,17 @@ describe("clients of 2025-11-25 and before", () => {
   ])("asking for %s are offered %s", async (asked, offered) => {
     await using gateway = await startMcpEndpoint();
     const params = { protocolVersion: asked, capabilities: {}, clientInfo: { name: "raw", version: "1" } };
-    const reply = await send(gateway.url, { body: { jsonrpc: "2.0", id: 1, method: "initialize", params } });
+    const reply = await send(gateway, { body: { jsonrpc: "2.0", id: 1, method: "initialize", params } });
     expect(reply.json).toMatchObject({ result: { protocolVersion: offered } });
   });
 
   it("get -32602 for a malformed initialize, 400 for a revision that does not exist, -32601 for a method", async () => {
     await using gateway = await startMcpEndpoint();
-    const malformed = await send(gateway.url, { body: { jsonrpc: "2.0", id: 3, method: "initialize", params: {} } });
+    const malformed = await send(gateway, { body: { jsonrpc: "2.0", id: 3, method: "initialize", params: {} } });
     expect(malformed.json).toMatchObject({ id: 3, error: { code: -32602 } });
-    const strange = await send(gateway.url, { body: ping(), headers: { "mcp-protocol-version": "1999-01-01" } });
+    const strange = await send(gateway, { body: ping(), headers: { "mcp-protocol-version": "1999-01-01" } });
     expect(strange.status).toBe(400);
-    const missing = await send(gateway.url, { body: { jsonrpc: "2.0", id: 4, method: "resources/list" } });
+    const missing = await send(gateway, { body: { jsonrpc: "2.0", id: 4, method: "resources/list" } });
     expect(missing.json).toMatchObject({ id: 4, error: { code: -32601 } });
   });
 
@@ -246,13 +245,13 @@ describe("clients of 2025-11-25 and before", () => {
     await using gateway = await startMcpEndpoint();
     const batch = [ping("a"), { jsonrpc: "2.0", method: "notifications/initialized" }, ping("b")];
     for (const version of [null, "2025-03-26"]) {
-      const reply = await send(gateway.url, { body: batch, headers: { "mcp-protocol-version": version } });
+      const reply = await send(gateway, { body: batch, headers: { "mcp-protocol-version": version } });
       expect(reply.json).toEqual([
         { jsonrpc: "2.0", id: "a", result: {} },
         { jsonrpc: "2.0", id: "b", result: {} },
       ]);
     }
-    expect((await send(gateway.url, { body: [ping()] })).json).toEqual([{ jsonrpc: "2.0", id: 1, result: {} }]);
+    expect((await send(gateway, { body: [ping()] })).json).toEqual([{ jsonrpc: "2.0", id: 1, result: {} }]);
   });
 
   it.each([
@@ -266,7 +265,7 @@ describe("clients of 2025-11-25 and before", () => {
     ["of something else", [7], null],
   ])("get -32600 for a batch %s", async (_what, body, version) => {
     await using gateway = await startMcpEndpoint();
-    const reply = await send(gateway.url, { body, headers: { "mcp-protocol-version": version } });
+    const reply = await send(gateway, { body, headers: { "mcp-protocol-version": version } });
     expect(reply).toMatchObject({ status: 400, json: { error: { code: -32600 } } });
   });
 });
@@ -288,8 +287,8 @@ describe("clients of 2026-07-28", () => {
 
   it("are served without initialize, and their results say when they may be cached", async () => {
     await using gateway = await startMcpEndpoint();
-    expect((await send(gateway.url, call())).json).toMatchObject({ result: { structuredContent: {} } });
-    const list = await send(gateway.url, {
+    expect((await send(gateway, call())).json).toMatchObject({ result: { structuredContent: {} } });
+    const list = await send(gateway, {
       body: { jsonrpc: "2.0", id: 1, method: "tools/list", params: { _meta: MODERN_META } },
       headers: { "mcp-protocol-version": "2026-07-28", "mcp-method": "tools/list" },
     });
@@ -304,7 +303,7 @@ describe("clients of 2026-07-28", () => {
     ["no MCP-Protocol-Version", { version: null }],
   ])("get -32020 and 400 for %s", async (_what, over) => {
     await using gateway = await startMcpEndpoint();
-    expect(await send(gateway.url, call(over))).toMatchObject({
+    expect(await send(gateway, call(over))).toMatchObject({
       status: 400,
       json: { id: 1, error: { code: -32020 } },
     });
@@ -312,7 +311,7 @@ describe("clients of 2026-07-28", () => {
 
   it("get an acknowledged subscription that ends at once: the tools never change while the gateway runs", async () => {
     await using gateway = await startMcpEndpoint();
-    const reply = await send(gateway.url, {
+    const reply = await send(gateway, {
       body: {
         jsonrpc: "2.0",
         id: 9,
@@ -330,7 +329,7 @@ describe("the life of the endpoint", () => {
   it("answers 503 to everything once it is closed", async () => {
     await using gateway = await startMcpEndpoint();
     await gateway.endpoint.close();
-    expect((await send(gateway.url, { body: ping() })).status).toBe(503);
+    expect((await send(gateway, { body: ping() })).status).toBe(503);
   });
 
   it("answers 408 and hangs up on a client that starts a body and does not end it", async () => {
@@ -339,7 +338,7 @@ describe("the life of the endpoint", () => {
     const answer = await new Promise<string>((resolve) => {
       let text = "";
       const socket = connect(Number(port), "127.0.0.1", () => {
-        socket.write("POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer alice\r\n");
+        socket.write(`POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${gateway.secrets.alice}\r\n`);
         socket.write("Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{");
       });
       socket.setEncoding("utf8").on("data", (piece: string) => (text += piece));
@@ -354,12 +353,12 @@ describe("the life of the endpoint", () => {
     const { port } = new URL(gateway.url);
     await new Promise<void>((resolve) => {
       const socket = connect(Number(port), "127.0.0.1", () => {
-        socket.write("POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer alice\r\n");
+        socket.write(`POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${gateway.secrets.alice}\r\n`);
         socket.write("Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{", () => socket.destroy());
       });
       socket.on("close", () => resolve());
     });
-    expect((await send(gateway.url, { body: ping() })).status).toBe(200);
+    expect((await send(gateway, { body: ping() })).status).toBe(200);
     expect(gateway.lines).toEqual([]);
   });
 });

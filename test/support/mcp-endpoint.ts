@@ -1,55 +1,64 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { pino } from "pino";
-import { GatewayError } from "../../src/core/errors.ts";
-import { keyStatus, makeKey, type VirtualKey } from "../../src/keys/model.ts";
-import type { Principal } from "../../src/access/principal.ts";
+import type { Role } from "../../src/access/principal.ts";
+import { createChangeBus } from "../../src/core/changes.ts";
+import { steadyClock, systemClock } from "../../src/core/clock.ts";
+import { newId } from "../../src/core/ids.ts";
+import { newSecret } from "../../src/core/secret.ts";
+import { createKeyCache } from "../../src/gate/key-cache.ts";
+import { createOrgNames } from "../../src/gate/org-names.ts";
 import { createClientAddress } from "../../src/http/client-address.ts";
+import { createAuthenticator } from "../../src/identity/authenticate.ts";
+import { createMembershipStore } from "../../src/identity/membership-store.ts";
+import { createServiceAccountStore } from "../../src/identity/service-account-store.ts";
+import { createUserStore } from "../../src/identity/user-store.ts";
+import { createKeyStore } from "../../src/keys/store.ts";
+import { createGuessThrottle, GUESS_THROTTLE_DEFAULTS } from "../../src/limits/guess-throttle.ts";
 import { createMcpEndpoint } from "../../src/mcp/endpoint.ts";
-import {
-  DEFAULT_MCP_LIMITS,
-  type FrontDoor,
-  type KeyRequest,
-  type McpDeps,
-  type McpLimits,
-} from "../../src/mcp/types.ts";
-
-const ORG = { orgUid: "org_a", orgId: "acme" };
-const OTHER_ORG = { orgUid: "org_b", orgId: "rival" };
-
-/** Secrets of the callers that the endpoint below knows. */
-export const CALLERS = {
-  alice: { kind: "user", uid: "usr_alice", id: "usr_alice", name: "Alice", role: "member", sessionUid: null, ...ORG },
-  bob: { kind: "user", uid: "usr_bob", id: "usr_bob", name: "Bob", role: "owner", sessionUid: null, ...ORG },
-  mallory: {
-    kind: "user",
-    uid: "usr_mallory",
-    id: "usr_mallory",
-    name: "Mallory",
-    role: "owner",
-    sessionUid: null,
-    ...OTHER_ORG,
-  },
-  robot: { kind: "virtual_key", uid: "vk_robot", id: "vk_robot", services: ["svc_echo"], ...ORG },
-} as const satisfies Record<string, Principal>;
-
-export type CallerName = keyof typeof CALLERS;
+import { DEFAULT_MCP_LIMITS, type FrontDoor, type KeyRequest, type McpLimits } from "../../src/mcp/types.ts";
+import { wireMcp } from "../../src/mcp/wire.ts";
+import type { Db } from "../../src/storage/open-database.ts";
+import type { Keyring } from "../../src/vault/keyring.ts";
+import { seedKey, seedOrg, seedService, testKeyring } from "./resources.ts";
+import { openTempSqlite } from "./temp-sqlite.ts";
 
 interface Options {
   readonly door?: FrontDoor;
   readonly limits?: Partial<McpLimits>;
-  readonly issueKey?: (request: KeyRequest) => Promise<void>;
+  /** Runs before a key is issued, to inject a fault or a delay. */
+  readonly beforeIssue?: (request: KeyRequest) => Promise<void>;
 }
 
+const DAY_MS = 86_400_000;
+const LIMITS = {
+  maxTtlMs: 30 * DAY_MS,
+  maxRateLimit: 10_000,
+  memberMaxTtlMs: 7 * DAY_MS,
+  memberMaxRateLimit: 1_000,
+  mcpMaxTtlMs: DAY_MS,
+  mcpMaxRateLimit: 600,
+};
+
 /**
- * The MCP endpoint on a real socket over an in-memory gateway: two organizations, one service each, a ceiling of a day. A
- * caller's name is its secret. Faults are injected through `issueKey`, which runs first.
+ * The MCP endpoint from its real parts on SQLite, over a real socket. `acme` has the services echo and vault, the member
+ * alice, the owner bob, the service account pipeline (echo only; read, ten minutes, 30 a minute at most) and alice's virtual
+ * key robot (echo, write); `rival` has the service other and the owner mallory.
  */
 export async function startMcpEndpoint(options: Options = {}) {
-  const keys: VirtualKey[] = [];
+  const database = await openTempSqlite();
+  const { db } = database;
+  const keyring = testKeyring();
   const lines: string[] = [];
-  const log = pino({ level: "error" }, { write: (line: string) => void lines.push(line) });
-  const deps = memoryDeps(keys, log, options);
+  const secrets = await seedCallers(db, keyring);
+  const wired = wireUp(db, keyring, (line) => void lines.push(line));
+  const deps: typeof wired = {
+    ...wired,
+    async issueKey(caller, request) {
+      await options.beforeIssue?.(request);
+      return wired.issueKey(caller, request);
+    },
+  };
   const loopback = ["localhost", "127.0.0.1", "[::1]"];
   const door = options.door ?? { allowedHosts: loopback, allowedOrigins: loopback };
   const endpoint = createMcpEndpoint(deps, door, { ...DEFAULT_MCP_LIMITS, ...options.limits });
@@ -58,74 +67,80 @@ export async function startMcpEndpoint(options: Options = {}) {
   const { port } = server.address() as AddressInfo;
   return {
     url: `http://127.0.0.1:${port}/mcp`,
-    keys,
+    endpoint,
+    db,
+    secrets,
     /** What was logged, one JSON line each. */
     lines,
-    endpoint,
+    /** The keys that came to be over MCP. */
+    issuedKeys: () => db.selectFrom("virtual_keys").selectAll().where("source", "=", "mcp").execute(),
     async [Symbol.asyncDispose]() {
       await endpoint.close();
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
+      await database.close();
     },
   };
 }
 
-function memoryDeps(keys: VirtualKey[], log: McpDeps["log"], options: Options): McpDeps {
-  const serviceOf = (principal: Principal) => (principal.orgUid === "org_a" ? "echo" : "other");
-  const ownedBy = (principal: Principal, agentId: string | null) =>
-    keys.filter((key) => key.ownerUid === principal.uid && (agentId === null || key.agentId === agentId));
-  return {
+export type TestMcpEndpoint = Awaited<ReturnType<typeof startMcpEndpoint>>;
+
+function wireUp(db: Db, keyring: Keyring, write: (line: string) => void) {
+  const clock = systemClock;
+  const changes = createChangeBus();
+  const keys = createKeyStore(db);
+  const throttle = createGuessThrottle(steadyClock, GUESS_THROTTLE_DEFAULTS);
+  return wireMcp({
     version: "0.0.0-test",
-    now: () => Date.now(),
-    publicUrl: null,
+    log: pino({ level: "error" }, { write }),
     clientAddress: createClientAddress([]),
-    log,
-    async authenticate({ context }) {
-      const token = (context.header("authorization") ?? "").replace(/^Bearer /, "");
-      const principal: Principal | undefined = Object.hasOwn(CALLERS, token) ? CALLERS[token as CallerName] : undefined;
-      if (!principal) throw new GatewayError("auth.required");
-      return principal;
+    publicUrl: null,
+    authenticator: createAuthenticator({ db, keyring, clock, throttle }),
+    gate: {
+      clock,
+      keyring,
+      throttle,
+      keys: createKeyCache({ changes, findBySecretHash: (hash) => keys.findBySecretHash(hash, clock.now()) }),
     },
-    async listServices(principal) {
-      return [{ name: serviceOf(principal), description: "Says what it hears", scopes: ["read", "write"] }];
-    },
-    async issueKey({ principal, agentId }, request) {
-      await options.issueKey?.(request);
-      if (principal.kind === "virtual_key") throw new GatewayError("key.cannot_issue");
-      if (request.serviceName !== serviceOf(principal)) throw new GatewayError("service.not_found");
-      if (request.ttlSeconds > 86_400)
-        throw new GatewayError("ceiling.exceeded", { fields: [{ path: "ttl", message: "must be at most 86400" }] });
-      const nowMs = Date.now();
-      const order = {
-        id: null,
-        name: "",
-        orgUid: principal.orgUid,
-        scope: request.scope,
-        rateLimit: request.rateLimit,
-        maxUses: request.maxUses,
-        maxConcurrency: null,
-        expiresAtMs: nowMs + request.ttlSeconds * 1000,
-        agentId,
-        source: "mcp" as const,
-        ownerKind: principal.kind,
-        ownerUid: principal.uid,
-        metadata: {},
-        grants: [
-          { kind: "service" as const, serviceUid: "svc", serviceId: request.serviceName, methods: null, paths: null },
-        ],
-      };
-      const made = makeKey(order, (secret) => secret, nowMs);
-      keys.push(made.key);
-      return made;
-    },
-    async listKeys({ principal, agentId }, limit) {
-      return ownedBy(principal, agentId).toReversed().slice(0, limit);
-    },
-    async revokeKey({ principal, agentId }, keyId) {
-      const key = ownedBy(principal, agentId).find(({ id }) => id === keyId);
-      if (!key) return false;
-      if (keyStatus(key, Date.now()) !== "revoked") keys[keys.indexOf(key)] = { ...key, revokedAtMs: Date.now() };
-      return true;
-    },
+    keyWrites: { db, keyring, clock, changes, limits: LIMITS },
+    orgIdOf: createOrgNames(db, changes).idOf,
+  });
+}
+
+async function seedCallers(db: Db, keyring: Keyring) {
+  const { orgUid: acme } = await seedOrg(db, "acme");
+  const { orgUid: rival } = await seedOrg(db, "rival");
+  const echo = await seedService(db, acme, { id: "echo", description: "Says what it hears" });
+  await seedService(db, acme, { id: "vault" });
+  await seedService(db, acme, { id: "retired", disabledAtMs: Date.now() });
+  await seedService(db, rival, { id: "other" });
+  const alice = await seedUser(db, keyring, acme, "alice", "member");
+  const bob = await seedUser(db, keyring, acme, "bob", "owner");
+  const mallory = await seedUser(db, keyring, rival, "mallory", "owner");
+  const robot = await seedKey(db, keyring, echo, { id: "vk_robot", ownerUid: alice.uid }, Date.now());
+
+  const pipeline = newSecret("bfs");
+  const account = {
+    uid: newId("sa"),
+    orgUid: acme,
+    id: "pipeline",
+    name: "Pipeline",
+    services: [echo],
+    maxTtlSeconds: 600,
+    maxRateLimit: 30,
+    maxScope: "read" as const,
+    createdBy: bob.uid,
+    createdAtMs: Date.now(),
   };
+  await createServiceAccountStore(db).insert(account, keyring.hashSecret(pipeline));
+  return { alice: alice.apiKey, bob: bob.apiKey, mallory: mallory.apiKey, pipeline, robot: robot.secret };
+}
+
+async function seedUser(db: Db, keyring: Keyring, orgUid: string, name: string, role: Role) {
+  const uid = newId("usr");
+  const apiKey = newSecret("bfu");
+  const user = { uid, orgUid, name, email: `${name}@example.com`, createdAtMs: Date.now() };
+  await createUserStore(db).insert(user, keyring.hashSecret(apiKey));
+  await createMembershipStore(db).insert(orgUid, uid, role, Date.now());
+  return { uid, apiKey };
 }

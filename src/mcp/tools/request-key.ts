@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { GatewayError } from "../../core/errors.ts";
+import { DEFAULT_RATE_LIMIT, DEFAULT_TTL_SECONDS } from "../types.ts";
 import { invalidArguments } from "../parse-arguments.ts";
 import { requiredText, wholeNumber } from "./arguments.ts";
 import { keyFacts, KeyFacts } from "./key-view.ts";
@@ -12,10 +13,12 @@ const MOST_USES = 1_000_000_000;
 
 const Input = z.strictObject({
   service_name: requiredText(128, "Name of the service, as `list_services` shows it."),
-  ttl_seconds: wholeNumber(1, LONGEST_TTL_SECONDS, "How long the key is valid. Your own ceiling may be lower.").default(
-    3600,
-  ),
-  rate_limit: wholeNumber(1, HIGHEST_RATE, "Requests per minute. Your own ceiling may be lower.").default(60),
+  ttl_seconds: wholeNumber(1, LONGEST_TTL_SECONDS, "How long the key is valid. Left out: an hour, or your ceiling.")
+    .optional()
+    .meta({ default: DEFAULT_TTL_SECONDS }),
+  rate_limit: wholeNumber(1, HIGHEST_RATE, "Requests per minute. Left out: 60, or your ceiling.")
+    .optional()
+    .meta({ default: DEFAULT_RATE_LIMIT }),
   scope: z
     .enum(["read", "write"], { error: "must be read or write" })
     .describe("`read` admits GET, HEAD and OPTIONS only. Ask for `write` only when you must change something.")
@@ -53,8 +56,8 @@ export const requestKey = defineTool({
 
     const { key, secret } = await deps.issueKey(caller, {
       serviceName: input.service_name,
-      ttlSeconds: input.ttl_seconds,
-      rateLimit: input.rate_limit,
+      ttlSeconds: input.ttl_seconds ?? null,
+      rateLimit: input.rate_limit ?? null,
       scope: input.scope,
       maxUses: input.one_shot ? 1 : (input.max_uses ?? null),
     });
