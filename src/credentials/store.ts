@@ -176,12 +176,9 @@ export function createCredentialStore(db: Kysely<Database>) {
         .execute();
     },
 
-    async setManagedBy(uid: string, managedBy: Credential["managedBy"], atMs: number): Promise<void> {
-      await db
-        .updateTable("credentials")
-        .set({ managed_by: managedBy, updated_at_ms: atMs })
-        .where("uid", "=", uid)
-        .execute();
+    /** Every credential that the configuration declared, in all organizations. */
+    async listManaged(): Promise<Credential[]> {
+      return (await select().where("credentials.managed_by", "=", "config").execute()).map(fromRow);
     },
 
     /** With all its secrets. @throws a foreign-key violation (storage/errors.ts) while a service uses it */

@@ -76,14 +76,9 @@ export function createServiceStore(db: Kysely<Database>) {
       return toPage(rows.map(fromRow), page.limit);
     },
 
-    /** Every service of the org that the configuration declared, also disabled ones. */
-    async listManaged(orgUid: string): Promise<Service[]> {
-      const rows = await db
-        .selectFrom("services")
-        .selectAll()
-        .where("org_uid", "=", orgUid)
-        .where("managed_by", "=", "config")
-        .execute();
+    /** Every service that the configuration declared, in all organizations, also disabled ones. */
+    async listManaged(): Promise<Service[]> {
+      const rows = await db.selectFrom("services").selectAll().where("managed_by", "=", "config").execute();
       return rows.map(fromRow);
     },
 
