@@ -52,6 +52,7 @@ export function createGatewayServer(options: GatewayServerOptions): GatewayServe
       keepAliveTimeout: KEEP_ALIVE_MS,
       maxHeaderSize: MAX_HEADER_BYTES,
       noDelay: true,
+      shouldUpgradeCallback: isWebSocket,
     },
     function routeRequest(req, res) {
       if (applyCors(cors, req, res)) return;
@@ -78,6 +79,20 @@ export function createGatewayServer(options: GatewayServerOptions): GatewayServe
     listen: () => listen(server, options),
     close: (graceMs, cutOff) => close(server, graceMs, cutOff),
   };
+}
+
+/**
+ * Only WebSocket upgrades are upgrades here; any other `Upgrade` is ignored, as a server may (RFC 9110 §7.8),
+ * and the request is served as it stands. `Upgrade: h2c` would otherwise open a tunnel in which requests reach an
+ * upstream that no policy has seen, and a request with a body would have it taken for the first bytes of one.
+ */
+function isWebSocket(req: IncomingMessage): boolean {
+  return (
+    req.method === "GET" &&
+    req.headers.upgrade?.toLowerCase() === "websocket" &&
+    req.headers["transfer-encoding"] === undefined &&
+    Number(req.headers["content-length"] ?? 0) === 0
+  );
 }
 
 function listen(server: Server, { host, port }: { host: string; port: number }): Promise<AddressInfo> {

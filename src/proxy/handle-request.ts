@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { Readable } from "node:stream";
 import type { Dispatcher } from "undici";
 import { GatewayError, toGatewayError } from "../core/errors.ts";
 import { requestIdFrom } from "../core/ids.ts";
@@ -9,6 +10,7 @@ import { enforcePolicy } from "../gate/enforce-policy.ts";
 import type { LiveKey, ServiceGrant } from "../gate/key-cache.ts";
 import { sendHttpError } from "../http/render-error.ts";
 import { rateHeaders } from "../limits/rate-headers.ts";
+import { ClientGone, discardRest } from "./client-gone.ts";
 import { type InjectionPlan, outboundPath } from "./inject.ts";
 import { presentedKey } from "./presented-key.ts";
 import { Relay, type RelayOutcome } from "./relay.ts";
@@ -30,6 +32,10 @@ export function createProxyHandler(deps: ProxyDeps) {
       const admitted = await passGate(req, exchange, deps);
       await forward(req, res, exchange, admitted, deps);
     } catch (thrown) {
+      if (thrown instanceof ClientGone) {
+        deps.settled(exchange);
+        return;
+      }
       const error = toGatewayError(thrown);
       if (error.code === "internal")
         deps.log.error({ err: error.cause ?? error, requestId: exchange.requestId }, "proxy request failed");
@@ -119,11 +125,11 @@ async function forward(
     const pool = deps.upstreams.poolFor(target); //                                                       502
     const path = outboundPath(target, proxyTarget.path, proxyTarget.query, plan);
     const headers = await outboundHeadersFor(req, exchange, admitted, path, deps);
-    let body = requestBody(req);
+    let body = requestBody(req, settings.timeouts.idleMs);
     if (body instanceof Promise) body = await body;
     await confirmStillUsable(live, deps);
     // The client left meanwhile: there is nobody to ask the upstream for.
-    if (res.closed) throw new GatewayError("upstream.reset", { detail: "the client went away" });
+    if (res.closed || req.socket.destroyed) throw new ClientGone();
 
     const rate = rateHeaders(live.key.rateLimit, admission);
     let forget: () => void = () => undefined;
@@ -154,9 +160,10 @@ async function forward(
       },
     });
     forget = deps.openRequests.add(live.key.uid, live.key.orgUid, (reason) => relay.abort(reason));
-    if (req.headers.trailer !== undefined && body.content !== null) {
+    if (body.content instanceof Readable && announcesTrailers(req) && settings.http2 !== "prior_knowledge") {
       sendWithTrailers(
         req,
+        body.content,
         relay,
         { target, method: exchange.method, path, headers },
         settings.timeouts,
@@ -188,6 +195,11 @@ export async function confirmStillUsable(live: LiveKey, deps: ProxyDeps): Promis
     if (!current) throw new GatewayError("key.revoked");
     usable(current, deps.clock.now());
   }
+}
+
+/** Only a chunked body can have trailers (RFC 9112 §7.1.2). */
+function announcesTrailers(req: IncomingMessage): boolean {
+  return req.headers.trailer !== undefined && req.headers["transfer-encoding"] !== undefined;
 }
 
 /** Undici reports some refusals (an invalid header, a closed pool) by throwing: they end like any other failure. */
@@ -257,7 +269,7 @@ function settle(
       );
     }
     endWithError(req, res, exchange, outcome.error);
-  }
+  } else discardRest(req);
   deps.settled(exchange);
 }
 
@@ -265,7 +277,6 @@ function endWithError(req: IncomingMessage, res: ServerResponse, exchange: Excha
   exchange.error = error;
   exchange.status ??= error.status;
   if (res.closed) return;
-  // An unread body would have to be swallowed before the connection could be used again.
-  if (!req.complete && !res.headersSent) res.setHeader("connection", "close");
   sendHttpError(res, error, exchange.requestId);
+  discardRest(req);
 }

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Dispatcher } from "undici";
 import { GatewayError } from "../core/errors.ts";
+import { ClientGone } from "./client-gone.ts";
 import type { BodyMask } from "./echo-mask.ts";
 import type { ResponseHeaderRules } from "./response-headers.ts";
 import { relayedHeaders, relayedTrailers } from "./response-headers.ts";
@@ -26,6 +27,9 @@ export type RelayOutcome =
   | { readonly kind: "aborted"; readonly status: number | null }
   | { readonly kind: "failed"; readonly status: number | null; readonly error: GatewayError };
 
+/** Many more than any exchange needs (RFC 8297 allows several). */
+const MAX_INFORMATIONAL = 32;
+
 /**
  * One response on its way from the upstream to the client: a state with the lifetime of the exchange.
  *
@@ -46,6 +50,7 @@ export class Relay implements Dispatcher.DispatchHandler {
   /** The last piece of a body of known length, held to be sent together with the end. */
   #last: Buffer | null = null;
   #bodyBegan = false;
+  #informational = 0;
 
   constructor(options: RelayOptions) {
     this.#options = options;
@@ -81,7 +86,12 @@ export class Relay implements Dispatcher.DispatchHandler {
     statusText?: string,
   ): void {
     // Informational responses (RFC 9110 §15.2) are of this hop; the final one follows.
-    if (status < 200) return;
+    if (status < 200) {
+      // Each one restarts the wait for the head: without a bound an upstream could send them for ever.
+      if (++this.#informational > MAX_INFORMATIONAL)
+        controller.abort(new GatewayError("upstream.protocol", { detail: "too many informational responses" }));
+      return;
+    }
     const { res, rules, ownHeaders } = this.#options;
     if (this.#options.refuseCoded && isCoded(headers["content-encoding"])) {
       controller.abort(
@@ -96,7 +106,7 @@ export class Relay implements Dispatcher.DispatchHandler {
     for (const part of ownHeaders) out.push(part);
     // HTTP/2 upstreams send no reason phrase, and some HTTP/1.1 ones one that a header may not hold.
     if (statusText !== undefined && statusText !== "" && /^[\t\x20-\x7e]+$/.test(statusText))
-      res.writeHead(status, statusText, out);
+      res.writeHead(status, rules.mask === null ? statusText : rules.mask.text(statusText), out);
     else res.writeHead(status, out);
 
     const length = headers["content-length"];
@@ -138,6 +148,10 @@ export class Relay implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, thrown: Error): void {
+    if (thrown instanceof ClientGone && !this.#abortReason) {
+      this.#finish({ kind: "aborted", status: this.#status });
+      return;
+    }
     this.#finish({ kind: "failed", status: this.#status, error: this.#abortReason ?? toUpstreamError(thrown) });
   }
 

@@ -49,7 +49,16 @@ const STRIPPED: ReadonlySet<string> = new Set([
 
 /** Whether a client's header may reach an upstream at all; a service may narrow it further. @param lower lower-case name */
 export function isForwardedRequestHeader(lower: string): boolean {
-  return !STRIPPED.has(lower) && !lower.startsWith("x-bifrost-") && !lower.startsWith("x-forwarded-");
+  const name = gatewayName(lower);
+  return !STRIPPED.has(name) && !name.startsWith("x-bifrost-") && !name.startsWith("x-forwarded-");
+}
+
+/**
+ * The name as a CGI-like upstream (RFC 3875 §4.1.18: WSGI, Rack, PHP) cannot tell it from: there
+ * `X_Bifrost_Key_ID` and `X-Bifrost-Key-ID` become one variable, so what holds for one holds for the other.
+ */
+function gatewayName(lower: string): string {
+  return /[^a-z0-9-]/.test(lower) ? lower.replace(/[^a-z0-9-]/g, "-") : lower;
 }
 
 /** How a credential enters the request; made once per service and credential version by inject.ts. */
@@ -81,13 +90,14 @@ export function outboundHeaders(input: OutboundHeaderInput): string[] {
   const { settings } = target.service;
   const { rawHeaders } = req;
   const nominated = nominatedByConnection(req.headers.connection);
+  const injected = injection === null ? null : gatewayName(injection.name);
   const out: string[] = [];
 
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? "";
     const lower = name.toLowerCase();
     if (!isForwardedRequestHeader(lower) && !(lower === "cookie" && settings.forwardCookies)) continue;
-    if (nominated?.has(lower) || lower === injection?.name) continue;
+    if (nominated?.has(lower) || gatewayName(lower) === injected) continue;
     if (settings.allowHeaders !== null && !settings.allowHeaders.includes(lower) && !lower.startsWith("content-"))
       continue;
     if (lower === "accept-encoding" && settings.credentialEcho === "strict") continue;

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import type { Readable } from "node:stream";
 import type { Dispatcher } from "undici";
 import { isForwardedRequestHeader } from "./request-headers.ts";
 import { openRawRequest, type RawRequest, rawHeadersOf } from "./raw-exchange.ts";
@@ -16,6 +17,7 @@ export interface TrailerTimeouts {
  */
 export function sendWithTrailers(
   req: IncomingMessage,
+  body: Readable,
   relay: Relay,
   raw: RawRequest,
   timeouts: TrailerTimeouts,
@@ -49,7 +51,8 @@ export function sendWithTrailers(
   const fail = (error: Error) => relay.onResponseError(controller, aborted ?? error);
 
   relay.onRequestStart(controller);
-  request.once("error", fail);
+  // It stays for good: a write that comes after the end of the connection is an error event of its own.
+  request.on("error", fail);
   request.setTimeout(timeouts.headersMs, () =>
     request.destroy(Object.assign(new Error("timeout"), { code: "UND_ERR_HEADERS_TIMEOUT" })),
   );
@@ -59,19 +62,22 @@ export function sendWithTrailers(
     controller.rawHeaders = rawHeadersOf(incoming);
     relay.onResponseStart(controller, incoming.statusCode ?? 502, incoming.headers, incoming.statusMessage);
     incoming.on("data", (chunk: Buffer) => relay.onResponseData(controller, chunk));
-    incoming.once("error", fail);
+    incoming.on("error", fail);
     incoming.once("end", () => {
       controller.rawTrailers = incoming.rawTrailers.map((text) => Buffer.from(text, "latin1"));
       relay.onResponseEnd(controller, {});
     });
   });
 
-  req.on("data", (chunk: Buffer) => {
-    if (request.write(chunk)) return;
-    req.pause();
-    request.once("drain", () => req.resume());
+  request.once("close", () => body.destroy());
+  body.on("error", (error) => request.destroy(error));
+  body.on("data", (chunk: Buffer) => {
+    if (request.destroyed || request.write(chunk)) return;
+    body.pause();
+    request.once("drain", () => body.resume());
   });
-  req.once("end", () => {
+  body.once("end", () => {
+    if (request.destroyed) return;
     request.addTrailers(forwardedTrailers(req.rawTrailers));
     request.end();
   });

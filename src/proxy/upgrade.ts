@@ -9,11 +9,8 @@ import { relayedHeaders } from "./response-headers.ts";
 import type { Exchange, ProxyDeps } from "./types.ts";
 import { toUpstreamError } from "./upstream-errors.ts";
 
-/** What `Upgrade` may ask for: tokens and versions (RFC 9110 §7.8), nothing that could end a header. */
-const PROTOCOL = /^[A-Za-z0-9!#$%&'*+.^_`|~/-]{1,64}$/;
-
 /**
- * A connection upgrade (WebSocket, RFC 6455, or another protocol) through the same gate as any request.
+ * A WebSocket upgrade (RFC 6455) through the same gate as any request; the server hands over no other kind.
  * After the upstream's 101 both directions are piped as they come; the key's revocation or expiry, or
  * either side's end, ends both.
  */
@@ -23,10 +20,8 @@ export function createUpgradeHandler(deps: ProxyDeps) {
     // An error on a socket without listener would end the process.
     socket.on("error", () => socket.destroy());
     try {
-      const protocol = req.headers.upgrade ?? "";
-      if (!PROTOCOL.test(protocol)) throw new GatewayError("request.invalid", { message: "invalid Upgrade header" });
       const admitted = await passGate(req, exchange, deps);
-      await tunnel(req, socket, head, protocol, exchange, admitted, deps);
+      await tunnel(req, socket, head, exchange, admitted, deps);
     } catch (thrown) {
       const error = toGatewayError(thrown);
       if (error.code === "internal")
@@ -45,45 +40,58 @@ async function tunnel(
   req: IncomingMessage,
   socket: Duplex,
   head: Buffer,
-  protocol: string,
   exchange: Exchange,
   admitted: Admitted,
   deps: ProxyDeps,
 ): Promise<void> {
   const { live, target, proxyTarget, admission, plan } = admitted;
   let forget: () => void = () => undefined;
-  let expiry: NodeJS.Timeout | null = null;
+  let cancelEnd: () => void = () => undefined;
   try {
     const path = outboundPath(target, proxyTarget.path, proxyTarget.query, plan);
     const headers = await outboundHeadersFor(req, exchange, admitted, path, deps);
     await confirmStillUsable(live, deps);
+    // Gone while the gate waited: no event of the socket would say so any more.
+    if (socket.destroyed) return;
     const request = openRawRequest(
-      { target, method: exchange.method, path, headers: [...headers, "Connection", "Upgrade", "Upgrade", protocol] },
+      { target, method: exchange.method, path, headers: [...headers, "Connection", "Upgrade", "Upgrade", "websocket"] },
       deps.upstreams,
     );
     const end = (reason: GatewayError) => request.destroy(reason);
     forget = deps.openRequests.add(live.key.uid, live.key.orgUid, end);
     // Unlike a response, a tunnel has no end of its own: it may not outlive the key.
-    expiry = scheduleExpiry(live.secretExpiresAtMs - deps.clock.now(), () => end(new GatewayError("key.expired")));
+    const { totalMs, headersMs } = target.service.settings.timeouts;
+    const lifeMs = live.secretExpiresAtMs - deps.clock.now();
+    cancelEnd =
+      totalMs > 0 && totalMs < lifeMs
+        ? schedule(totalMs, () => end(new GatewayError("upstream.timeout", { detail: "total time is up" })))
+        : schedule(lifeMs, () => end(new GatewayError("key.expired")));
     await exchangeStreams({
       request,
       socket,
       head,
       exchange,
       admitted,
-      headersMs: target.service.settings.timeouts.headersMs,
+      headersMs,
     });
   } finally {
-    if (expiry) clearTimeout(expiry);
+    cancelEnd();
     forget();
     admission.release();
   }
 }
 
-/** Timers overflow after 24.8 days; a tunnel that is open then is asked again. */
-function scheduleExpiry(inMs: number, end: () => void): NodeJS.Timeout {
-  const longestMs = 2 ** 31 - 1;
-  return inMs > longestMs ? setTimeout(() => undefined, longestMs) : setTimeout(end, Math.max(0, inMs));
+/** Node's timers overflow after 24.8 days, and keys may live longer. Returns what cancels it. */
+function schedule(inMs: number, end: () => void): () => void {
+  let leftMs = inMs;
+  let timer: NodeJS.Timeout;
+  const wait = () => {
+    const stepMs = Math.max(0, Math.min(leftMs, 2 ** 31 - 1));
+    leftMs -= stepMs;
+    timer = setTimeout(leftMs > 0 ? wait : end, stepMs);
+  };
+  wait();
+  return () => clearTimeout(timer);
 }
 
 interface Tunnel {
@@ -176,7 +184,7 @@ function exchangeStreams({ request, socket, head, exchange, admitted, headersMs 
       response.once("end", () => {
         const rest = mask?.end();
         if (rest) socket.write(rest);
-        socket.end();
+        endAndClose(socket);
       });
     });
     request.end();
@@ -193,5 +201,12 @@ function headOf(status: number, pairs: readonly string[]): string {
 function refuse(socket: Duplex, error: GatewayError, requestId: string): void {
   if (socket.destroyed) return;
   const { status, headers, body } = renderHttpError(error, requestId);
-  socket.end(headOf(status, [...Object.entries(headers).flat(), "connection", "close"]) + body);
+  socket.write(headOf(status, [...Object.entries(headers).flat(), "connection", "close"]) + body);
+  endAndClose(socket);
+}
+
+/** Not only our half: a client that keeps its own open would hold the socket, and what the request holds with it. */
+function endAndClose(socket: Duplex): void {
+  socket.resume();
+  socket.end(() => socket.destroy());
 }

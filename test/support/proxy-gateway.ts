@@ -1,7 +1,7 @@
 import { createChangeBus } from "../../src/core/changes.ts";
 import { type Clock, steadyClock, systemClock } from "../../src/core/clock.ts";
-import { createLogger } from "../../src/core/log.ts";
-import { createCredentialStore } from "../../src/credentials/store.ts";
+import { createLogger, type Logger } from "../../src/core/log.ts";
+import { createCredentialStore, type CredentialStore } from "../../src/credentials/store.ts";
 import { createCatalog } from "../../src/gate/catalog.ts";
 import { createKeyCache } from "../../src/gate/key-cache.ts";
 import { createClientAddress } from "../../src/http/client-address.ts";
@@ -15,10 +15,12 @@ import { createSigningKeys } from "../../src/proxy/signing-keys.ts";
 import { isProxyTarget } from "../../src/proxy/target.ts";
 import type { Exchange } from "../../src/proxy/types.ts";
 import { createUpgradeHandler } from "../../src/proxy/upgrade.ts";
+import { createUpstreams } from "../../src/proxy/upstreams.ts";
 import { wireProxy } from "../../src/proxy/wire.ts";
 import { DEFAULT_SETTINGS, type Service, type ServiceSettings } from "../../src/services/model.ts";
 import { createServiceStore } from "../../src/services/store.ts";
 import { newId } from "../../src/core/ids.ts";
+import { newSecret } from "../../src/core/secret.ts";
 import { seedCredential, seedKey, seedOrg, seedService, testKeyring } from "./resources.ts";
 import { openTempSqlite } from "./temp-sqlite.ts";
 
@@ -26,6 +28,7 @@ export const REAL_SECRET = "sk-real-secret-0123456789";
 
 export interface ProxyGateway {
   readonly url: string;
+  readonly databaseFile: string;
   readonly exchanges: Exchange[];
   /** A service on this origin, with a credential unless `secret` is null. Loopback is allowed unless the settings say otherwise. */
   service(
@@ -34,16 +37,26 @@ export interface ProxyGateway {
   ): Promise<Service>;
   key(service: Service, given?: Partial<KeyOrder>): Promise<{ secret: string; id: string; uid: string }>;
   revoke(uid: string): Promise<void>;
+  /** A new secret; the old one works for the grace period. */
+  rotate(uid: string, graceMs: number): Promise<string>;
   openRequests(): number;
   close(): Promise<void>;
 }
 
 /** The whole API plane on real parts (SQLite, sockets), without the management API: rows are seeded directly. */
 export async function startProxyGateway(
-  options: { clock?: Clock; keyStore?: (store: KeyStore) => KeyStore; failuresPerMinute?: number } = {},
+  options: {
+    clock?: Clock;
+    keyStore?: (store: KeyStore) => KeyStore;
+    failuresPerMinute?: number;
+    credentials?: (store: CredentialStore) => CredentialStore;
+    /** Answers instead of the system's name servers. */
+    resolve?: Parameters<typeof createUpstreams>[0];
+    log?: Logger;
+  } = {},
 ): Promise<ProxyGateway> {
   const clock = options.clock ?? systemClock;
-  const { db, close: closeDb } = await openTempSqlite();
+  const { db, path: databaseFile, close: closeDb } = await openTempSqlite();
   const keyring = testKeyring();
   const changes = createChangeBus();
   const rawStore = createKeyStore(db);
@@ -54,12 +67,12 @@ export async function startProxyGateway(
 
   const wiring = wireProxy({
     clock,
-    log: createLogger("silent"),
+    log: options.log ?? createLogger("silent"),
     changes,
     keyring,
     keys: createKeyCache({ changes, findBySecretHash: (hash) => keyStore.findBySecretHash(hash, clock.now()) }),
     keyStore,
-    credentials: createCredentialStore(db),
+    credentials: options.credentials?.(createCredentialStore(db)) ?? createCredentialStore(db),
     catalog: createCatalog({ changes, findService: (uid) => serviceStore.findByUid(uid) }),
     limits: createMemoryLimits(steadyClock),
     throttle: createGuessThrottle(steadyClock, {
@@ -72,7 +85,8 @@ export async function startProxyGateway(
     orgIdOf: () => Promise.resolve(orgId),
     metrics: null,
   });
-  const deps = { ...wiring.deps, settled: (exchange: Exchange) => void exchanges.push(exchange) };
+  const upstreams = options.resolve === undefined ? wiring.upstreams : createUpstreams(options.resolve);
+  const deps = { ...wiring.deps, upstreams, settled: (exchange: Exchange) => void exchanges.push(exchange) };
   const server = createGatewayServer({
     host: "127.0.0.1",
     port: 0,
@@ -87,6 +101,7 @@ export async function startProxyGateway(
 
   return {
     url: `http://127.0.0.1:${port}`,
+    databaseFile,
     exchanges,
     async service(origin, given = {}) {
       const secret = given.secret === undefined ? REAL_SECRET : given.secret;
@@ -113,9 +128,20 @@ export async function startProxyGateway(
       await rawStore.revoke(uid, clock.now());
       changes.publish({ kind: "key", uid, revoked: true });
     },
+    async rotate(uid, graceMs) {
+      const key = await rawStore.findByUid(uid);
+      if (!key) throw new Error("no such key");
+      const secret = newSecret("bfk");
+      const nowMs = clock.now();
+      const next = { secretHash: keyring.hashSecret(secret), hint: "bfk_…", previousUntilMs: nowMs + graceMs };
+      if (!(await rawStore.rotate(key, next, nowMs))) throw new Error("not rotated");
+      changes.publish({ kind: "key", uid, revoked: false });
+      return secret;
+    },
     openRequests: () => wiring.openRequests.size,
     async close() {
       await server.close(0, () => undefined);
+      await upstreams.close();
       await wiring.upstreams.close();
       await closeDb();
     },
