@@ -30,7 +30,8 @@ export type LimitVerdict =
 /**
  * Rate and concurrency of every key, checked and taken in one step. Of any requests started within any
  * 60 seconds at most `rateLimit` are admitted; a refused one takes nothing. The in-memory form answers
- * at once (no promise), the shared one with a promise: callers await only a promise.
+ * at once (no promise), the shared one with a promise: callers await only a promise. The promise rejects with
+ * GatewayError `limit.unavailable` where counts cannot be had and the configuration says to refuse.
  */
 export interface Limits {
   take(request: LimitRequest): LimitVerdict | Promise<LimitVerdict>;
