@@ -151,6 +151,7 @@ export async function createApp(config: Config, replace: Replace = {}): Promise<
     ...identityRoutes({
       ...writes,
       sessions: {
+        ttlMs: config.auth.tokenTtlMs,
         maxTtlMs: config.auth.maxTokenTtlMs,
         maxAgeMs: config.auth.maxSessionAgeMs,
       },

@@ -52,13 +52,19 @@ export interface ServiceAccount {
 
 /** How long session tokens live, in milliseconds. */
 export interface SessionPolicy {
-  /** The longest, and the default, life of one token. */
+  /** Life of a token when the request does not say; never above `maxTtlMs`. */
+  readonly ttlMs: number;
+  /** The longest life of one token. */
   readonly maxTtlMs: number;
   /** A chain of refreshes ends so long after its first token. */
   readonly maxAgeMs: number;
 }
 
-export const DEFAULT_SESSION_POLICY: SessionPolicy = { maxTtlMs: 24 * 3_600_000, maxAgeMs: 30 * 86_400_000 };
+export const DEFAULT_SESSION_POLICY: SessionPolicy = {
+  ttlMs: 24 * 3_600_000,
+  maxTtlMs: 24 * 3_600_000,
+  maxAgeMs: 30 * 86_400_000,
+};
 
 /** What every operation of this folder works with. */
 export interface IdentityDeps {

@@ -13,11 +13,11 @@ export interface IssuedToken {
 }
 
 /**
- * The life of a token that a request asks for. Absent means the longest allowed.
+ * The life of a token that a request asks for. Absent means the policy's default.
  * @throws GatewayError `request.invalid` for no duration and for one above the policy
  */
 export function tokenTtlMs(ttl: string | undefined, policy: SessionPolicy): number {
-  if (ttl === undefined) return policy.maxTtlMs;
+  if (ttl === undefined) return Math.min(policy.ttlMs, policy.maxTtlMs);
   const ttlMs = parseDurationMs(ttl);
   if (ttlMs !== null && ttlMs <= policy.maxTtlMs) return ttlMs;
   const message =

@@ -11,7 +11,7 @@ import type { Keyring } from "../vault/keyring.ts";
 import { createMembershipStore } from "./membership-store.ts";
 import { DEFAULT_ORG_ID, type IdentityDeps, type Org, type User } from "./model.ts";
 import { createOrgStore } from "./org-store.ts";
-import { issueSession } from "./sessions.ts";
+import { issueSession, tokenTtlMs } from "./sessions.ts";
 import { createUserStore } from "./user-store.ts";
 
 /** Rows of instance_settings. */
@@ -43,7 +43,7 @@ export async function ensureDefaultOrg(db: Db, clock: Clock): Promise<Org> {
 }
 
 export async function isSetUp(db: Db): Promise<boolean> {
-  return (await readSetting(db, SETUP_DONE)) !== null;
+  return (await readSettings(db)).has(SETUP_DONE);
 }
 
 /**
@@ -113,7 +113,7 @@ export async function runSetup(
     const { token } = await issueSession(trx, deps, {
       orgUid: org.uid,
       userUid: user.uid,
-      ttlMs: deps.sessions.maxTtlMs,
+      ttlMs: tokenTtlMs(undefined, deps.sessions),
     });
     await trx.deleteFrom("instance_settings").where("name", "=", SETUP_TOKEN_HASH).execute();
     await createAuditLog(trx, keyring, clock).record({
@@ -147,10 +147,12 @@ function setupEvent(orgUid: string, { requestId, clientAddress }: RequestContext
 }
 
 async function checkSetupToken(db: Db, keyring: Keyring, token: string | undefined): Promise<void> {
-  if (await isSetUp(db)) throw new GatewayError("setup.done");
-  const stored = await readSetting(db, SETUP_TOKEN_HASH);
+  // Both in one read: set-up that ends between two would look like a wrong token.
+  const settings = await readSettings(db);
+  if (settings.has(SETUP_DONE)) throw new GatewayError("setup.done");
+  const stored = settings.get(SETUP_TOKEN_HASH);
   // No stored hash means no token was ever made: refused, not open.
-  if (stored === null || token === undefined) throw new GatewayError("setup.token_invalid");
+  if (stored === undefined || token === undefined) throw new GatewayError("setup.token_invalid");
   const hashes = [keyring.hashSecret(token), ...keyring.hashSecretPrevious(token)];
   if (!hashes.some((hash) => isSame(hash, stored))) throw new GatewayError("setup.token_invalid");
 }
@@ -167,9 +169,13 @@ async function claimSetup(trx: Db, clock: Clock): Promise<void> {
   }
 }
 
-async function readSetting(db: Db, name: string): Promise<string | null> {
-  const row = await db.selectFrom("instance_settings").select("value").where("name", "=", name).executeTakeFirst();
-  return row?.value ?? null;
+async function readSettings(db: Db): Promise<ReadonlyMap<string, string>> {
+  const rows = await db
+    .selectFrom("instance_settings")
+    .selectAll()
+    .where("name", "in", [SETUP_DONE, SETUP_TOKEN_HASH])
+    .execute();
+  return new Map(rows.map((row) => [row.name, row.value]));
 }
 
 function isSame(a: string, b: string): boolean {

@@ -1,16 +1,19 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { startManagement, type TestManagement } from "../support/management.ts";
+import { z } from "zod";
+import { startApp, type TestApp } from "../support/app.ts";
 
-let gateway: TestManagement;
+let gateway: TestApp;
 beforeAll(async () => {
-  gateway = await startManagement();
+  gateway = await startApp();
 });
 afterAll(() => gateway.close());
 
 it("every body and reply of the management API has a name", () => {
   for (const route of gateway.routes) {
     for (const schema of [route.body, ...Object.values(route.replies)]) {
-      if (schema !== null) expect(schema.meta()?.id, route.operationId).toBeTypeOf("string");
+      // Plain text has no shape to name.
+      if (schema === null || schema instanceof z.ZodString) continue;
+      expect(schema.meta()?.id, route.operationId).toBeTypeOf("string");
     }
   }
 });

@@ -35,6 +35,49 @@ export interface Call {
   readonly body?: unknown;
 }
 
+export type Caller = ReturnType<typeof createCaller>;
+
+/** Calls a management API as any client does. */
+export function createCaller(url: string) {
+  return async function call(method: string, path: string, { as, headers = {}, body }: Call = {}): Promise<Answer> {
+    const response = await fetch(url + path, {
+      method,
+      headers: {
+        ...(as === undefined ? {} : { authorization: `Bearer ${as}` }),
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    const isJson = response.headers.get("content-type")?.includes("json") ?? false;
+    return { status: response.status, body: isJson ? JSON.parse(text) : text, headers: response.headers };
+  };
+}
+
+/** Sets an instance up and returns its owner. */
+export async function setUp(call: Caller, setupToken: string): Promise<TestUser> {
+  const answer = await call("POST", "/v1/setup", {
+    headers: { "x-setup-token": setupToken },
+    body: { name: "Olga", email: "olga@example.com" },
+  });
+  if (answer.status !== 201) throw new Error(`set-up answered ${answer.status}`);
+  return toUser(answer);
+}
+
+/** A new user, made by `as` in the org of the request or the one named in `more`. */
+export async function addUser(
+  call: Caller,
+  as: string,
+  role: string,
+  more: Record<string, unknown> = {},
+): Promise<TestUser> {
+  const email = `${randomBytes(6).toString("hex")}@example.com`;
+  const answer = await call("POST", "/v1/users", { as, body: { name: `A ${role}`, email, role, ...more } });
+  if (answer.status !== 201) throw new Error(`adding a user answered ${answer.status}: ${answer.body.error}`);
+  return toUser(answer);
+}
+
 interface Options {
   readonly open?: (typeof engines)[keyof typeof engines];
   readonly sessions?: SessionPolicy;
@@ -80,20 +123,7 @@ export async function startManagement(options: Options = {}) {
   await once(server, "listening");
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 
-  async function call(method: string, path: string, { as, headers = {}, body }: Call = {}): Promise<Answer> {
-    const response = await fetch(url + path, {
-      method,
-      headers: {
-        ...(as === undefined ? {} : { authorization: `Bearer ${as}` }),
-        ...(body === undefined ? {} : { "content-type": "application/json" }),
-        ...headers,
-      },
-      ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
-    });
-    const text = await response.text();
-    const isJson = response.headers.get("content-type")?.includes("json") ?? false;
-    return { status: response.status, body: isJson ? JSON.parse(text) : text, headers: response.headers };
-  }
+  const call = createCaller(url);
 
   return {
     url,
@@ -108,22 +138,8 @@ export async function startManagement(options: Options = {}) {
     denials,
     defaultOrg,
     setupToken: setupToken ?? "",
-    /** Sets the instance up and returns its owner. */
-    async setUp(): Promise<TestUser> {
-      const answer = await call("POST", "/v1/setup", {
-        headers: { "x-setup-token": setupToken ?? "" },
-        body: { name: "Olga", email: "olga@example.com" },
-      });
-      if (answer.status !== 201) throw new Error(`set-up answered ${answer.status}`);
-      return toUser(answer);
-    },
-    /** A new user, made by `as` in the org of the request or the one named in `more`. */
-    async addUser(as: string, role: string, more: Record<string, unknown> = {}): Promise<TestUser> {
-      const email = `${randomBytes(6).toString("hex")}@example.com`;
-      const answer = await call("POST", "/v1/users", { as, body: { name: `A ${role}`, email, role, ...more } });
-      if (answer.status !== 201) throw new Error(`adding a user answered ${answer.status}: ${answer.body.error}`);
-      return toUser(answer);
-    },
+    setUp: () => setUp(call, setupToken ?? ""),
+    addUser: (as: string, role: string, more: Record<string, unknown> = {}) => addUser(call, as, role, more),
     async close() {
       server.closeAllConnections();
       server.close();
