@@ -29,6 +29,7 @@ import { createKeyStore } from "./keys/store.ts";
 import { createGuessThrottle, GUESS_THROTTLE_DEFAULTS } from "./limits/guess-throttle.ts";
 import { createMemoryLimits } from "./limits/memory-limits.ts";
 import { createMcpEndpoint, MCP_PATHS } from "./mcp/endpoint.ts";
+import { frontDoorFor } from "./mcp/front-door.ts";
 import { wireMcp } from "./mcp/wire.ts";
 import { createProxyHandler } from "./proxy/handle-request.ts";
 import { createSigningKeys } from "./proxy/signing-keys.ts";
@@ -135,7 +136,7 @@ export async function createApp(config: Config, replace: Replace = {}): Promise<
       keyWrites,
       orgIdOf: orgNames.idOf,
     }),
-    { allowedHosts: allowedHosts(config), allowedOrigins: config.server.corsOrigins.map((o) => new URL(o).hostname) },
+    frontDoorFor(config.server),
   );
 
   // Management.
@@ -223,13 +224,6 @@ function isMcpTarget(url: string): boolean {
   if (!url.startsWith("/mcp")) return false;
   const path = url.split("?", 1)[0] ?? "";
   return MCP_PATHS.includes(path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path);
-}
-
-/** On a loopback listener only local names may be used: a page that rebinds its own name to 127.0.0.1 gets nothing. */
-function allowedHosts(config: Config): readonly string[] | null {
-  const { host, publicUrl } = config.server;
-  if (!["127.0.0.1", "::1", "localhost"].includes(host)) return null;
-  return ["localhost", "127.0.0.1", "[::1]", ...(publicUrl === null ? [] : [new URL(publicUrl).hostname])];
 }
 
 function urlHost(host: string): string {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { acceptsJson, checkHostAndOrigin, readAgentId } from "./front-door.ts";
+import { acceptsJson, checkHostAndOrigin, frontDoorFor, readAgentId } from "./front-door.ts";
 
 describe("the front door", () => {
   it.each([
@@ -30,6 +30,22 @@ describe("the front door", () => {
       { examples: [["."], [".."], ["..."], ["a\n"], [""], ["a b"]] },
     );
     expect(readAgentId({})).toBeNull();
+  });
+
+  it("lets in only local names and pages on a loopback listener, and only listed pages elsewhere", () => {
+    const local = ["localhost", "127.0.0.1", "[::1]"];
+    const given = { publicUrl: "https://gw.example.com/", corsOrigins: ["https://console.example.com:8443"] };
+    for (const host of ["127.0.0.1", "::1", "localhost", "127.0.0.2"]) {
+      const door = frontDoorFor({ host, publicUrl: null, corsOrigins: [] });
+      expect(new Set(door.allowedHosts)).toEqual(new Set([...local, host]));
+      expect(door.allowedOrigins).toEqual(local);
+    }
+    const localDoor = frontDoorFor({ host: "127.0.0.1", ...given });
+    expect(localDoor.allowedHosts).toContain("gw.example.com");
+    for (const host of ["0.0.0.0", "::", "10.0.0.5", "gw.example.com", "127.evil.com"]) {
+      const door = frontDoorFor({ host, ...given });
+      expect(door).toEqual({ allowedHosts: null, allowedOrigins: ["gw.example.com", "console.example.com"] });
+    }
   });
 
   it("compares hosts and origins whole, so that a name which merely contains ours is a stranger", () => {

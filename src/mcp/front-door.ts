@@ -4,6 +4,27 @@ import { GatewayError } from "../core/errors.ts";
 import { isAgentId } from "../core/ids.ts";
 import type { FrontDoor } from "./types.ts";
 
+const LOCAL_NAMES = ["localhost", "127.0.0.1", "[::1]"];
+
+/**
+ * What the listener's address implies. On loopback only local names count, for hosts and for web pages: a page that rebinds
+ * its own name to 127.0.0.1 gets nothing. Elsewhere any Host may lead here, and no page may call but those that are allowed
+ * to anyway.
+ */
+export function frontDoorFor(server: {
+  readonly host: string;
+  readonly publicUrl: string | null;
+  readonly corsOrigins: readonly string[];
+}): FrontDoor {
+  const isLocal = server.host === "localhost" || server.host === "::1" || /^127(?:\.\d{1,3}){3}$/.test(server.host);
+  const own = server.publicUrl === null ? [] : [new URL(server.publicUrl).hostname];
+  const pages = server.corsOrigins.map((origin) => new URL(origin).hostname);
+  return {
+    allowedHosts: isLocal ? [...LOCAL_NAMES, server.host, ...own] : null,
+    allowedOrigins: [...(isLocal ? LOCAL_NAMES : []), ...own, ...pages],
+  };
+}
+
 /**
  * Refuses a browser that was led here under a name which is not ours (DNS rebinding), before anything is looked up.
  *

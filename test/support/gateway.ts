@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -35,6 +36,7 @@ export interface Answer {
 export async function startGateway(env: Record<string, string> = {}, replace: Replace = {}): Promise<TestGateway> {
   const dataDir = await mkdtemp(join(tmpdir(), "bifrost-gateway-"));
   const config = loadConfig({
+    readFile: (path) => readFileSync(path, "utf8"),
     env: { BIFROST_DATA_DIR: dataDir, BIFROST_PORT: "0", BIFROST_SHUTDOWN_TIMEOUT: "1s", ...env },
   });
   const app = await createApp(config, { log: createLogger("silent"), ...replace });
