@@ -85,6 +85,11 @@ export class Relay implements Dispatcher.DispatchHandler {
     headers: Record<string, string | string[] | undefined>,
     statusText?: string,
   ): void {
+    // RFC 9110 §15: other codes are invalid, and what a client makes of them is anyone's guess.
+    if (status < 100 || status > 599) {
+      controller.abort(new GatewayError("upstream.protocol", { detail: `status ${status}` }));
+      return;
+    }
     // Informational responses (RFC 9110 §15.2) are of this hop; the final one follows.
     if (status < 200) {
       // Each one restarts the wait for the head: without a bound an upstream could send them for ever.
