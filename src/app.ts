@@ -1,6 +1,7 @@
 import { createDenialRecorder } from "./audit/denials.ts";
 import { createAuditLog } from "./audit/log.ts";
 import { auditRoutes } from "./audit/routes.ts";
+import { joinCluster } from "./cluster/join.ts";
 import { resolveMasterKeys } from "./config/master-key.ts";
 import type { Config } from "./config/model.ts";
 import { createChangeBus } from "./core/changes.ts";
@@ -91,8 +92,19 @@ export async function createApp(config: Config, replace: Replace = {}): Promise<
   });
   const writes = { db, keyring, clock, changes };
 
-  // Limits.
-  const limits = createMemoryLimits(steadyClock);
+  // Limits, shared with the other instances where there is a Redis.
+  const cluster =
+    config.redisUrl === null
+      ? null
+      : await joinCluster({
+          redisUrl: config.redisUrl,
+          changes,
+          log,
+          clock: steadyClock,
+          whenDown: config.limits.redisDown,
+          deadlineMs: config.limits.redisTimeoutMs,
+        });
+  const limits = cluster?.limits ?? createMemoryLimits(steadyClock);
   const throttle = createGuessThrottle(steadyClock, {
     ...GUESS_THROTTLE_DEFAULTS,
     failuresPerMinute: config.limits.authFailuresPerMinute,
@@ -200,7 +212,7 @@ export async function createApp(config: Config, replace: Replace = {}): Promise<
       await management.close();
       await denials.flush();
       await proxy.upstreams.close();
-      await limits.close();
+      await (cluster ?? limits).close();
       await db.destroy();
       await lock.release();
     })();

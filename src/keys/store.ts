@@ -121,6 +121,21 @@ export function createKeyStore(db: Kysely<Database>) {
       return result.numUpdatedRows === 1n;
     },
 
+    /** Those of these keys that are revoked or no longer exist. */
+    async revokedAmong(uids: readonly string[]): Promise<string[]> {
+      const gone = new Set(uids);
+      for (let at = 0; at < uids.length; at += 500) {
+        const live = await db
+          .selectFrom("virtual_keys")
+          .select("uid")
+          .where("uid", "in", uids.slice(at, at + 500))
+          .where("revoked_at_ms", "is", null)
+          .execute();
+        for (const { uid } of live) gone.delete(uid);
+      }
+      return [...gone];
+    },
+
     /** Revokes all keys of an owner and returns the uids of those that were not revoked before. */
     async revokeByOwner(orgUid: string, ownerUid: string, atMs: number): Promise<string[]> {
       const rows = await db

@@ -14,8 +14,16 @@ interface Entry {
   readonly abort: (reason: GatewayError) => void;
 }
 
-/** Ends a key's open requests and streams as soon as its revocation is known here. */
-export function createOpenRequests(changes: ChangeBus): OpenRequests {
+/**
+ * Ends a key's open requests and streams as soon as its revocation is known here.
+ *
+ * @param revokedAmong asked about all open keys when changes may have been missed; where it fails, the next such
+ *   notice asks again
+ */
+export function createOpenRequests(
+  changes: ChangeBus,
+  revokedAmong: (keyUids: readonly string[]) => Promise<readonly string[]>,
+): OpenRequests {
   const byKey = new Map<string, Set<Entry>>();
   let size = 0;
 
@@ -23,7 +31,23 @@ export function createOpenRequests(changes: ChangeBus): OpenRequests {
     // A copy: aborting removes the entry.
     for (const entry of [...entries]) entry.abort(reason);
   };
+  let asking: Promise<void> | null = null;
+  let askAgain = false;
+  const endRevoked = async () => {
+    do {
+      askAgain = false;
+      const uids = [...byKey.keys()];
+      if (uids.length === 0) break;
+      for (const uid of await revokedAmong(uids)) abort(byKey.get(uid) ?? [], new GatewayError("key.revoked"));
+    } while (askAgain);
+  };
   changes.subscribe((change) => {
+    if (change.kind === "all") {
+      askAgain = true;
+      asking ??= endRevoked()
+        .catch(() => undefined)
+        .finally(() => (asking = null));
+    }
     if (change.kind === "key" && change.revoked) abort(byKey.get(change.uid) ?? [], new GatewayError("key.revoked"));
     if (change.kind === "org") {
       for (const entries of [...byKey.values()]) {

@@ -25,7 +25,7 @@ export interface ProxyParts {
   readonly changes: ChangeBus;
   readonly keyring: Keyring;
   readonly keys: KeyCache;
-  readonly keyStore: Pick<KeyStore, "claimUse">;
+  readonly keyStore: Pick<KeyStore, "claimUse" | "revokedAmong">;
   readonly credentials: CredentialStore;
   readonly catalog: Catalog;
   readonly limits: Limits;
@@ -45,7 +45,7 @@ export interface ProxyWiring {
 }
 
 export function wireProxy(parts: ProxyParts): ProxyWiring {
-  const openRequests = createOpenRequests(parts.changes);
+  const openRequests = createOpenRequests(parts.changes, (uids) => parts.keyStore.revokedAmong(uids));
   const upstreams = createUpstreams();
   return {
     openRequests,

@@ -1,4 +1,6 @@
 import { accessSync, constants, mkdtempSync, rmSync } from "node:fs";
+import { once } from "node:events";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -31,21 +33,32 @@ const binary = (process.env["PATH"] ?? "")
     }
   });
 
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  if (typeof address !== "object" || address === null) throw new Error("no free port");
+  return address.port;
+}
+
 /** A suite that needs a Redis server. Skipped, with the reason in its name, where there is none. */
 export function describeWithRedis(name: string, suite: () => void): void {
   if (binary !== undefined || process.env["BIFROST_REQUIRE_REDIS"] === "1") describe(name, suite);
   else describe.skip(`${name} (skipped: no redis-server on PATH)`, suite);
 }
 
-/** A real server on a Unix socket in a private folder, without persistence. It ends with this process at the latest. */
+/** A real server on a free loopback port, without persistence. It ends with this process at the latest. */
 export async function startRedis(): Promise<RedisServer> {
   if (binary === undefined) throw new Error("BIFROST_REQUIRE_REDIS is set and there is no redis-server on PATH");
   const program = binary;
   const outer = mkdtempSync(join(tmpdir(), "bf-redis-"));
-  const url = join(outer, "s");
+  const port = await freePort();
+  const url = `redis://127.0.0.1:${port}`;
   const launch = () => {
     const folder = mkdtempSync(join(outer, "run-"));
-    const args = ["--port", "0", "--unixsocket", url, "--save", "", "--appendonly", "no", "--dir", folder];
+    const args = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder];
     return startGuarded([program, ...args], { signal: "KILL", folder });
   };
   let server = launch();
