@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Route } from "../../src/http/route.ts";
 import { newSecret } from "../../src/core/secret.ts";
 import { addUser, type Answer, type Call, type TestUser } from "../support/management.ts";
-import { startApp, type TestApp } from "../support/app.ts";
+import { startGateway, type TestGateway } from "../support/gateway.ts";
 
 /** Who of owner, admin, member and service account (o, a, m, s) may; all others never. `public`: needs no credential. */
 const EXPECTED: Record<string, string> = {
@@ -66,7 +66,7 @@ const EXPECTED: Record<string, string> = {
 const WITH_API_KEY = new Set(["logIn"]);
 
 describe("access to every management route", () => {
-  let gateway: TestApp;
+  let gateway: TestGateway;
   let owner: TestUser;
   let stranger: TestUser;
   let accountKey: string;
@@ -76,7 +76,7 @@ describe("access to every management route", () => {
 
   beforeAll(async () => {
     // This test guesses a lot; how guessing is slowed down is tested elsewhere.
-    gateway = await startApp({
+    gateway = await startGateway({
       BIFROST_LIMITS_AUTH_FAILURES_PER_MINUTE: "100000",
       BIFROST_METRICS_ENABLED: "true",
     });
@@ -115,11 +115,11 @@ describe("access to every management route", () => {
     });
   }
 
-  const protectedRoutes = () => gateway.routes.filter((route) => route.access.kind === "permission");
+  const protectedRoutes = () => gateway.app.routes.filter((route) => route.access.kind === "permission");
 
   it("is decided for each route by an expectation of this test, and no expectation is stale", () => {
     const expected = Object.entries(EXPECTED).map(([id, who]) => (who === "public" ? `${id} (public)` : id));
-    const actual = gateway.routes.map(({ operationId, access }) =>
+    const actual = gateway.app.routes.map(({ operationId, access }) =>
       access.kind === "public" ? `${operationId} (public)` : operationId,
     );
     expect(actual.toSorted()).toEqual(expected.toSorted());

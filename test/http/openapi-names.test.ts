@@ -1,15 +1,15 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
-import { startApp, type TestApp } from "../support/app.ts";
+import { startGateway, type TestGateway } from "../support/gateway.ts";
 
-let gateway: TestApp;
+let gateway: TestGateway;
 beforeAll(async () => {
-  gateway = await startApp();
+  gateway = await startGateway();
 });
 afterAll(() => gateway.close());
 
 it("every body and reply of the management API has a name", () => {
-  for (const route of gateway.routes) {
+  for (const route of gateway.app.routes) {
     for (const schema of [route.body, ...Object.values(route.replies)]) {
       // Plain text has no shape to name.
       if (schema === null || schema instanceof z.ZodString) continue;
@@ -28,6 +28,6 @@ it("no object in the API description is untyped", () => {
     if ("type" in node && node.type === "object" && !typed) untyped.push(at);
     for (const [name, child] of Object.entries(node)) visit(child, `${at}/${name}`);
   };
-  visit(gateway.openapi, "");
+  visit(gateway.app.openapi, "");
   expect(untyped).toEqual([]);
 });
