@@ -26,7 +26,6 @@ export interface TestGateway {
 export async function startGateway(env: Record<string, string> = {}, replace: Replace = {}): Promise<TestGateway> {
   const dataDir = await mkdtemp(join(tmpdir(), "bifrost-gateway-"));
   const config = loadConfig({
-    readFile: (path) => readFileSync(path, "utf8"),
     env: { BIFROST_DATA_DIR: dataDir, BIFROST_PORT: "0", BIFROST_SHUTDOWN_TIMEOUT: "1s", ...env },
     readFile: (path) => readFileSync(path, "utf8"),
   });
