@@ -1,0 +1,139 @@
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Target } from "./load.ts";
+import { freePort, start, type Running } from "./processes.ts";
+import { CHEAP_BODY, COMPLETION, PATH, REQUEST_BODY } from "./wire.ts";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const SETUP_TOKEN = "bench-setup-token-0123456789abcdefghij";
+/** A key may do at most a million requests a minute, which one core comes near: several keys share the load. */
+const KEYS = 4;
+const RATE_LIMIT = 1_000_000;
+
+export interface Gateway extends Running {
+  readonly post: Target;
+  readonly get: Target;
+}
+
+/** Null while this tree has no gateway to start. */
+export function gatewayEntry(): string | null {
+  return existsSync(join(root, "src", "cli", "commands", "serve.ts")) ? join(root, "bin", "bifrost.mjs") : null;
+}
+
+/**
+ * The gateway as its users run it: SQLite, a credential that is injected, virtual keys with a rate limit and a
+ * concurrency limit, identity headers. Set up over its REST API.
+ */
+export async function startGateway(
+  entry: string,
+  folder: string,
+  core: number | undefined,
+  upstreams: { readonly post: number; readonly get: number },
+): Promise<Gateway> {
+  const port = await freePort();
+  const home = join(folder, "gateway");
+  mkdirSync(home, { recursive: true });
+  const config = join(home, "bifrost.toml");
+  writeFileSync(config, configuration(home, port, upstreams));
+  const env = { ...process.env, BENCH_UPSTREAM_KEY: "bench-upstream-credential" };
+  const running = await start([process.execPath, entry, "serve", "--config", config], { core, port, env, cwd: home });
+  try {
+    const origin = `http://127.0.0.1:${port}`;
+    const admin = await post(
+      origin,
+      "/v1/setup",
+      { "x-setup-token": SETUP_TOKEN },
+      {
+        name: "Bench",
+        email: "bench@example.com",
+      },
+    );
+    const headers = { authorization: `Bearer ${String(admin["token"])}` };
+    const url = `${origin}/v1/proxy`;
+    return {
+      ...running,
+      post: {
+        url: url + PATH.replace("/v1", ""),
+        method: "POST",
+        body: REQUEST_BODY,
+        headerSets: (await issueKeys(origin, headers, "chat")).map((key) => ({
+          "content-type": "application/json",
+          authorization: `Bearer ${key}`,
+        })),
+        expectedBody: COMPLETION,
+      },
+      get: {
+        url: `${url}/models`,
+        method: "GET",
+        body: null,
+        headerSets: (await issueKeys(origin, headers, "cheap")).map((key) => ({ authorization: `Bearer ${key}` })),
+        expectedBody: CHEAP_BODY,
+      },
+    };
+  } catch (error) {
+    await running.stop();
+    throw error;
+  }
+}
+
+function configuration(home: string, port: number, upstreams: { readonly post: number; readonly get: number }): string {
+  const service = (name: string, upstreamPort: number): string => `
+[services.${name}]
+endpoint = "http://127.0.0.1:${upstreamPort}/v1"
+credential = "upstream"
+injection = { kind = "bearer" }
+allow_addresses = ["loopback"]
+`;
+  return `data_dir = ${JSON.stringify(join(home, "data"))}
+
+[server]
+host = "127.0.0.1"
+port = ${port}
+
+[auth]
+setup_token = "${SETUP_TOKEN}"
+
+[keys]
+max_rate_limit = ${RATE_LIMIT}
+
+[credentials.upstream]
+value = { env = "BENCH_UPSTREAM_KEY" }
+${service("chat", upstreams.post)}${service("cheap", upstreams.get)}`;
+}
+
+async function issueKeys(origin: string, headers: Record<string, string>, service: string): Promise<string[]> {
+  const keys: string[] = [];
+  for (let i = 1; i <= KEYS; i++) {
+    const issued = await post(origin, "/v1/keys", headers, {
+      id: `bench-${service}-${i}`,
+      target: service,
+      scope: "write",
+      rate_limit: RATE_LIMIT,
+      max_concurrency: 1000,
+      ttl: "1h",
+      agent_id: "bench",
+    });
+    const secret = [issued["key"], issued["secret"], issued["virtual_key"]].find((value) => typeof value === "string");
+    if (typeof secret !== "string") throw new Error(`POST /v1/keys returned no secret: ${Object.keys(issued).join()}`);
+    keys.push(secret);
+  }
+  return keys;
+}
+
+async function post(
+  origin: string,
+  path: string,
+  headers: Record<string, string>,
+  body: object,
+): Promise<Record<string, unknown>> {
+  const response = await fetch(origin + path, {
+    method: "POST",
+    headers: { "content-type": "application/json", ...headers },
+    body: JSON.stringify(body),
+  });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`POST ${path} answered ${response.status}: ${text}`);
+  const parsed: Record<string, unknown> = JSON.parse(text);
+  return parsed;
+}
