@@ -9,7 +9,7 @@ import type { BuiltInTool } from "./tools/tool.ts";
 import type { Caller, McpDeps } from "./types.ts";
 
 /** The gateway's own tools, in the order in which an agent needs them. */
-export const BUILT_IN_TOOLS: readonly BuiltInTool[] = [listServices, requestKey, listMyKeys, revokeKey];
+const BUILT_IN_TOOLS: readonly BuiltInTool[] = [listServices, requestKey, listMyKeys, revokeKey];
 
 const INSTRUCTIONS =
   "Bifrost keeps the real API credentials. Call list_services to see which APIs you can reach, request_key to get a " +

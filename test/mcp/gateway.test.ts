@@ -74,7 +74,8 @@ describe("the whole gateway", () => {
   it("admits one call with a one-shot key", async () => {
     const { virtual_key, proxy_base_url } = await requestKey({ one_shot: true });
     const answers = await Promise.all(Array.from({ length: 10 }, () => statusOf(proxy_base_url, virtual_key)));
-    expect(answers.toSorted()).toEqual([200, ...Array.from({ length: 9 }, () => 401)]);
+    expect(answers.filter((status) => status === 200)).toHaveLength(1);
+    expect(answers.filter((status) => status === 401)).toHaveLength(9);
   });
 
   it("refuses a key from the moment that revoke_key has answered", async () => {
