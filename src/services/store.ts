@@ -42,6 +42,21 @@ export function createServiceStore(db: Kysely<Database>) {
       return row ? fromRow(row) : null;
     },
 
+    /**
+     * Reads a service and holds its row until the transaction ends: whoever gives keys a grant for it, and whoever
+     * deletes it, take turns. On both engines: an UPDATE locks.
+     */
+    async lock(orgUid: string, id: string): Promise<Service | null> {
+      const row = await db
+        .updateTable("services")
+        .set((eb) => ({ managed_by: eb.ref("managed_by") }))
+        .where("org_uid", "=", orgUid)
+        .where("id", "=", id)
+        .returningAll()
+        .executeTakeFirst();
+      return row ? fromRow(row) : null;
+    },
+
     /** Newest first. */
     async list(orgUid: string, filter: ServiceFilter, page: PageRequest): Promise<Page<Service>> {
       let query = db.selectFrom("services").selectAll().where("org_uid", "=", orgUid);

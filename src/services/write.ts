@@ -141,7 +141,7 @@ export async function deleteService(
 }
 
 async function writable(services: ServiceStore, orgUid: string, id: string): Promise<Service> {
-  const service = await services.findById(orgUid, id);
+  const service = await services.lock(orgUid, id);
   if (!service) throw new GatewayError("resource.not_found");
   if (service.managedBy === "config") throw new GatewayError("resource.read_only");
   return service;
