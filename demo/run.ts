@@ -19,7 +19,8 @@ function title(text: string): void {
   step += 1;
   console.log(`\n${pc.bold(`${step}. ${text}`)}`);
 }
-const says = (who: string, color: (text: string) => string) => (line: string) => console.log(`   ${color(who.padEnd(8))} ${line}`);
+const says = (who: string, color: (text: string) => string) => (line: string) =>
+  console.log(`   ${color(who.padEnd(8))} ${line}`);
 const operator = says("operator", pc.cyan);
 const agent = says("agent", pc.green);
 const upstreamSays = says("upstream", pc.magenta);
@@ -38,19 +39,26 @@ async function json(response: Response): Promise<Record<string, unknown>> {
 async function main(): Promise<void> {
   const dataDir = await mkdtemp(join(tmpdir(), "bifrost-demo-"));
   const upstream = await startPrintingUpstream(upstreamSays);
-  const gateway = await startGateway(dataDir);
   try {
-    await demonstrate(gateway.url, gateway.setupToken, upstream);
+    const gateway = await startGateway(dataDir);
+    try {
+      await demonstrate(gateway.url, gateway.setupToken, upstream);
+    } finally {
+      title("Everything ends");
+      const code = await gateway.stop();
+      check(`the gateway drained and ended by itself, exit code ${String(code)}`, code === 0);
+    }
   } finally {
-    title("Everything ends");
-    const code = await gateway.stop();
-    check(`the gateway drained and ended by itself, exit code ${String(code)}`, code === 0);
     await upstream.close();
     await rm(dataDir, { recursive: true, force: true });
   }
 }
 
-async function demonstrate(url: string, setupToken: string, upstream: Awaited<ReturnType<typeof startPrintingUpstream>>): Promise<void> {
+async function demonstrate(
+  url: string,
+  setupToken: string,
+  upstream: Awaited<ReturnType<typeof startPrintingUpstream>>,
+): Promise<void> {
   title("An operator sets the gateway up with the one-time token it printed");
   operator(`POST ${url}/v1/setup`);
   const owner = await json(
@@ -63,7 +71,10 @@ async function demonstrate(url: string, setupToken: string, upstream: Awaited<Re
   const manage = (method: string, path: string, body?: unknown) =>
     fetch(url + path, {
       method,
-      headers: { authorization: `Bearer ${String(owner.token)}`, ...(body ? { "content-type": "application/json" } : {}) },
+      headers: {
+        authorization: `Bearer ${String(owner.token)}`,
+        ...(body ? { "content-type": "application/json" } : {}),
+      },
       ...(body ? { body: JSON.stringify(body) } : {}),
     });
   check("the first user is the owner of the organization", typeof owner.token === "string");
@@ -84,7 +95,12 @@ async function demonstrate(url: string, setupToken: string, upstream: Awaited<Re
   );
   operator(`service chat -> ${upstream.origin}/v1`);
   const account = await json(
-    await manage("POST", "/v1/serviceaccounts", { id: "agents", name: "Agents", allowed_services: ["chat"], max_scope: "write" }),
+    await manage("POST", "/v1/serviceaccounts", {
+      id: "agents",
+      name: "Agents",
+      allowed_services: ["chat"],
+      max_scope: "write",
+    }),
   );
   operator("service account agents: may use the service chat, and nothing else");
 
@@ -96,11 +112,20 @@ async function demonstrate(url: string, setupToken: string, upstream: Awaited<Re
   agent(`tools: ${tools.map((tool) => tool.name).join(", ")}`);
   const services = await client.callTool({ name: "list_services", arguments: {} });
   agent(`list_services -> ${JSON.stringify(services.structuredContent)}`);
-  check("it sees the service, and no credential", JSON.stringify(services).includes('"chat"') && !JSON.stringify(services).includes(REAL_CREDENTIAL));
+  check(
+    "it sees the service, and no credential",
+    JSON.stringify(services).includes('"chat"') && !JSON.stringify(services).includes(REAL_CREDENTIAL),
+  );
 
   title("The agent asks for a key of its own");
-  const issued = await client.callTool({ name: "request_key", arguments: { service_name: "chat", scope: "write", ttl_seconds: 600, rate_limit: 30 } });
-  const { virtual_key: key, expires_at: expiresAt } = issued.structuredContent as { virtual_key: string; expires_at: string };
+  const issued = await client.callTool({
+    name: "request_key",
+    arguments: { service_name: "chat", scope: "write", ttl_seconds: 600, rate_limit: 30 },
+  });
+  const { virtual_key: key, expires_at: expiresAt } = issued.structuredContent as {
+    virtual_key: string;
+    expires_at: string;
+  };
   agent(`request_key -> ${key.slice(0, 8)}… valid until ${expiresAt}`);
   check("the key is a virtual one with a checksum, not the credential", /^bfk_[0-9A-Za-z]{39}$/.test(key));
   await client.close();
@@ -124,19 +149,39 @@ async function demonstrate(url: string, setupToken: string, upstream: Awaited<Re
   const seen = upstream.seen.at(-1);
   const [listed] = (await (await manage("GET", "/v1/keys?source=mcp")).json()) as { id: string; agent_id: string }[];
   check("the upstream got the real credential", seen?.headers.authorization === `Bearer ${REAL_CREDENTIAL}`);
-  check("the upstream knows which key called, by its public id", seen?.headers["x-bifrost-key-id"] === listed?.id && listed !== undefined);
+  check(
+    "the upstream knows which key called, by its public id",
+    seen?.headers["x-bifrost-key-id"] === listed?.id && listed !== undefined,
+  );
   check("the upstream knows which agent called, and the lie is gone", seen?.headers["x-bifrost-agent-id"] === AGENT);
-  check("the upstream saw neither the virtual key nor the agent's cookie", !JSON.stringify(seen).includes(key) && seen?.headers.cookie === undefined);
-  check("the agent never saw the credential, though the upstream echoed it", reply.status === 200 && !text.includes(REAL_CREDENTIAL));
+  check(
+    "the upstream saw neither the virtual key nor the agent's cookie",
+    !JSON.stringify(seen).includes(key) && seen?.headers.cookie === undefined,
+  );
+  check(
+    "the agent never saw the credential, though the upstream echoed it",
+    reply.status === 200 && !text.includes(REAL_CREDENTIAL),
+  );
 
   title("The operator revokes the key");
   await manage("DELETE", `/v1/keys/${listed?.id ?? ""}`);
   const refused = await fetch(`${url}/v1/proxy/chat/completions`, { headers: { authorization: `Bearer ${key}` } });
   agent(`${refused.status} ${await refused.text()}`);
-  check("the next call is refused, and never reaches the upstream", refused.status === 401 && upstream.seen.length === 1);
+  check(
+    "the next call is refused, and never reaches the upstream",
+    refused.status === 401 && upstream.seen.length === 1,
+  );
   const trail = (await (await manage("GET", "/v1/audit")).json()) as { action: string; actor_id?: string }[];
-  operator(`audit trail, newest first: ${trail.slice(0, 6).map((entry) => entry.action).join(", ")} …`);
-  check("who issued and who revoked the key is on the audit trail", ["key.issue", "key.revoke"].every((action) => trail.some((entry) => entry.action === action)));
+  operator(
+    `audit trail, newest first: ${trail
+      .slice(0, 6)
+      .map((entry) => entry.action)
+      .join(", ")} …`,
+  );
+  check(
+    "who issued and who revoked the key is on the audit trail",
+    ["key.issue", "key.revoke"].every((action) => trail.some((entry) => entry.action === action)),
+  );
 }
 
 try {

@@ -23,7 +23,12 @@ export async function startPrintingUpstream(print: (line: string) => void): Prom
     const chunks: Buffer[] = [];
     req.on("data", (chunk: Buffer) => chunks.push(chunk));
     req.on("end", () => {
-      const request = { method: req.method ?? "", path: req.url ?? "", headers: req.headers, body: Buffer.concat(chunks).toString() };
+      const request = {
+        method: req.method ?? "",
+        path: req.url ?? "",
+        headers: req.headers,
+        body: Buffer.concat(chunks).toString(),
+      };
       seen.push(request);
       print(`${request.method} ${request.path}`);
       for (const name of ["authorization", "x-bifrost-key-id", "x-bifrost-agent-id", "x-request-id", "cookie"]) {
@@ -32,7 +37,10 @@ export async function startPrintingUpstream(print: (line: string) => void): Prom
       }
       if (request.body !== "") print(`  body: ${request.body}`);
       // Echoes the credential on purpose: careless debug endpoints do.
-      const reply = JSON.stringify({ choices: [{ message: { role: "assistant", content: "Hello from the upstream." } }], debug: req.headers.authorization });
+      const reply = JSON.stringify({
+        choices: [{ message: { role: "assistant", content: "Hello from the upstream." } }],
+        debug: req.headers.authorization,
+      });
       res.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(reply) }).end(reply);
     });
   });
