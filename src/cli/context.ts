@@ -75,6 +75,15 @@ function originOf(text: string): string {
   });
 }
 
+export interface ConfigFlags {
+  readonly config?: string;
+}
+
+/** The option of commands that work on the gateway's own files and database. */
+export function addConfigOption(command: Command): Command {
+  return command.option("-c, --config <file>", "configuration file, TOML or JSON (default: BIFROST_CONFIG, else none)");
+}
+
 export interface ListFlags {
   readonly limit?: number;
   readonly all?: boolean;

@@ -9,13 +9,14 @@ import { addOrgCommands } from "./commands/org.ts";
 import { addReencryptCommand } from "./commands/reencrypt.ts";
 import { addReloadCommand } from "./commands/reload.ts";
 import { addRootKeyCommands } from "./commands/rootkey.ts";
+import { addServeCommand } from "./commands/serve.ts";
 import { addServiceAccountCommands } from "./commands/service-account.ts";
 import { addServiceCommands } from "./commands/service.ts";
 import { addSetupTokenCommand } from "./commands/setup-token.ts";
 import { addSetupCommand } from "./commands/setup.ts";
 import { addUserCommands } from "./commands/user.ts";
 import type { Terminal } from "./terminal.ts";
-import { VERSION } from "./version.ts";
+import { VERSION } from "../version.ts";
 
 const AFTER = `
 Exit codes:
@@ -55,6 +56,7 @@ export function createProgram(terminal: Terminal): Command {
     .addHelpText("after", AFTER);
 
   program.commandsGroup("Gateway:");
+  addServeCommand(program, terminal);
   addCheckCommand(program, terminal);
   addConfigCommands(program, terminal);
   addMigrateCommand(program, terminal);

@@ -1,5 +1,4 @@
 import { readFileSync } from "node:fs";
-import { isCancel, password, text } from "@clack/prompts";
 import { CliFailure, EXIT } from "./failure.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -33,6 +32,7 @@ export async function readSecret(terminal: Terminal, sources: SecretSources): Pr
   const fallback = fallbackVariable === undefined ? undefined : terminal.env[fallbackVariable];
   if (fallback) return checked(what, fallback);
   if (!terminal.stdin.isTTY || !terminal.stderr.isTTY) throw usage(`The ${what} is needed. ${sources.hint}`);
+  const { isCancel, password } = await import("@clack/prompts");
   const answer = await password({ message: what, input: terminal.stdin, output: terminal.stderr });
   return checked(what, isCancel(answer) ? cancelled() : answer);
 }
@@ -44,6 +44,7 @@ export async function askFor(
 ): Promise<string> {
   if (given !== undefined) return given;
   if (!terminal.stdin.isTTY || !terminal.stderr.isTTY) throw usage(`The ${what} is needed: ${option}`);
+  const { isCancel, text } = await import("@clack/prompts");
   const answer = await text({
     message: what,
     input: terminal.stdin,

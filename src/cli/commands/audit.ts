@@ -1,10 +1,13 @@
 import type { Command } from "commander";
-import { verifyAuditChain } from "../../audit/chain.ts";
-import { resolveMasterKeys } from "../../config/master-key.ts";
-import { createKeyring } from "../../vault/keyring.ts";
-import { action, addListOptions, examples, type ListFlags, printList } from "../context.ts";
-import { CliFailure, EXIT } from "../failure.ts";
-import { addConfigOption, type ConfigFlags, loadSettings, withDatabase } from "../open-config.ts";
+import {
+  action,
+  addConfigOption,
+  addListOptions,
+  type ConfigFlags,
+  examples,
+  type ListFlags,
+  printList,
+} from "../context.ts";
 import type { Item, Terminal } from "../terminal.ts";
 
 interface AuditFlags extends ListFlags {
@@ -66,31 +69,9 @@ export function addAuditCommands(program: Command, terminal: Terminal): void {
     .description("check on the database that no entry of any organization was altered or removed")
     .addHelpText("after", examples("bifrost audit verify --config bifrost.toml"))
     .action(
-      action<ConfigFlags>(terminal, async ({ output }, _args, options) => {
-        const config = loadSettings(terminal, options);
-        const keyring = createKeyring(resolveMasterKeys(config, { create: false }).keys);
-        const results = await withDatabase(config, async (db) => {
-          const heads = await db.selectFrom("audit_entries").select(["org_uid"]).distinct().execute();
-          const known = await db.selectFrom("audit_heads").select(["org_uid"]).execute();
-          const orgs = [...new Set([...heads, ...known].map((row) => row.org_uid))].sort();
-          const found: Item[] = [];
-          for (const org of orgs) found.push({ org, ...(await verifyAuditChain(db, keyring, org)) });
-          return found;
-        });
-        output.list(
-          results,
-          [
-            { title: "organization", value: "org" },
-            { title: "intact", value: "intact" },
-            { title: "entries", value: "entries" },
-            { title: "broken at", value: "brokenSeq" },
-            { title: "reason", value: "reason" },
-          ],
-          "No entries yet.",
-        );
-        if (results.some((result) => result["intact"] !== true)) {
-          throw new CliFailure(EXIT.failure, "The audit trail was changed.", { code: "audit.broken" });
-        }
+      action<ConfigFlags>(terminal, async (context, _args, options) => {
+        const { verifyAudit } = await import("../local/audit-verify.ts");
+        await verifyAudit(context, options);
       }),
     );
   addConfigOption(verify);

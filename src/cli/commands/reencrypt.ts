@@ -1,12 +1,5 @@
 import type { Command } from "commander";
-import { resolveMasterKeys } from "../../config/master-key.ts";
-import { secretContext } from "../../credentials/reveal.ts";
-import { signingKeyContext } from "../../proxy/signing-keys.ts";
-import type { Db } from "../../storage/open-database.ts";
-import { createKeyring, type Keyring, VaultError } from "../../vault/keyring.ts";
-import { action, examples } from "../context.ts";
-import { CliFailure, EXIT } from "../failure.ts";
-import { addConfigOption, type ConfigFlags, loadSettings, withDatabase } from "../open-config.ts";
+import { action, addConfigOption, type ConfigFlags, examples } from "../context.ts";
 import type { Terminal } from "../terminal.ts";
 
 const AFTER = `
@@ -22,57 +15,10 @@ export function addReencryptCommand(program: Command, terminal: Terminal): void 
     .description("move every stored secret to the current encryption key")
     .addHelpText("after", `${examples("bifrost reencrypt --config bifrost.toml")}\n${AFTER}`)
     .action(
-      action<ConfigFlags>(terminal, async ({ output }, _args, options) => {
-        const config = loadSettings(terminal, options);
-        const keyring = createKeyring(resolveMasterKeys(config, { create: false }).keys);
-        const counts = await withDatabase(config, (db) => reencrypt(db, keyring));
-        const text = `Moved ${counts.root_keys} root key secrets and ${counts.signing_keys} signing keys.`;
-        output.done(counts.root_keys + counts.signing_keys === 0 ? "Nothing to do." : text, counts);
+      action<ConfigFlags>(terminal, async (context, _args, options) => {
+        const { reencrypt } = await import("../local/reencrypt.ts");
+        await reencrypt(context, options);
       }),
     );
   addConfigOption(command);
-}
-
-/** Row by row, each written only if it is still as it was read: a secret replaced meanwhile is left alone. */
-async function reencrypt(db: Db, keyring: Keyring): Promise<{ root_keys: number; signing_keys: number }> {
-  let rootKeys = 0;
-  for (const row of await db.selectFrom("credential_versions").selectAll().execute()) {
-    if (!keyring.isStale(row.sealed)) continue;
-    const context = secretContext(row.org_uid, row.credential_uid, row.version);
-    const secret = opened(() => keyring.open(row.sealed, context), `root key ${row.credential_uid}`);
-    const done = await db
-      .updateTable("credential_versions")
-      .set({ sealed: keyring.seal(secret, context) })
-      .where("credential_uid", "=", row.credential_uid)
-      .where("version", "=", row.version)
-      .where("sealed", "=", row.sealed)
-      .executeTakeFirst();
-    rootKeys += Number(done.numUpdatedRows);
-  }
-  let signingKeys = 0;
-  for (const row of await db.selectFrom("signing_keys").selectAll().execute()) {
-    if (!keyring.isStale(row.sealed_private_jwk)) continue;
-    const context = signingKeyContext(row.kid);
-    const jwk = opened(() => keyring.open(row.sealed_private_jwk, context), `signing key ${row.kid}`);
-    const done = await db
-      .updateTable("signing_keys")
-      .set({ sealed_private_jwk: keyring.seal(jwk, context) })
-      .where("kid", "=", row.kid)
-      .where("sealed_private_jwk", "=", row.sealed_private_jwk)
-      .executeTakeFirst();
-    signingKeys += Number(done.numUpdatedRows);
-  }
-  return { root_keys: rootKeys, signing_keys: signingKeys };
-}
-
-function opened(open: () => string, what: string): string {
-  try {
-    return open();
-  } catch (error) {
-    if (!(error instanceof VaultError)) throw error;
-    throw new CliFailure(EXIT.failure, `The ${what} cannot be opened: ${error.message}.`, {
-      code: "cli.unreadable_secret",
-      hint: "Give the key it was stored under in BIFROST_PREVIOUS_ENCRYPTION_KEYS, and repeat.",
-    });
-  }
 }

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { z } from "zod";
-import type { Config } from "../config/model.ts";
+import type { Config } from "../../config/model.ts";
 
 const Running = z.object({ pid: z.int().positive(), url: z.string(), started_at: z.string() });
 const ReloadResult = z.object({

@@ -1,9 +1,9 @@
-import { loadConfig, type Config, ConfigError } from "../config/load.ts";
-import type { ConfigProblem } from "../config/model.ts";
-import { changesNeedingRestart } from "../config/restart.ts";
-import { newId } from "../core/ids.ts";
-import type { Logger } from "../core/log.ts";
-import { EXIT } from "./failure.ts";
+import { loadConfig, type Config, ConfigError } from "../../config/load.ts";
+import type { ConfigProblem } from "../../config/model.ts";
+import { changesNeedingRestart } from "../../config/restart.ts";
+import { newId } from "../../core/ids.ts";
+import type { Logger } from "../../core/log.ts";
+import { EXIT } from "../failure.ts";
 import { runtimeFiles } from "./runtime-files.ts";
 
 /** A running gateway, as `serve` needs it. */
@@ -21,15 +21,17 @@ interface ServeDeps {
   readonly config: Config;
   readonly load: () => ReturnType<typeof loadConfig>;
   readonly log: Logger;
+  readonly url: string;
+  /** Called once signals are handled: from here on a stop is clean. */
+  readonly onReady: () => void;
 }
 
 /**
  * Keeps a listening gateway until it is told to stop: SIGTERM and SIGINT drain it, a second one ends it at
  * once; SIGHUP reloads the configuration or refuses it whole. Resolves when it has stopped.
  */
-export async function superviseGateway({ gateway, config, load, log }: ServeDeps, url: string): Promise<void> {
+export async function superviseGateway({ gateway, config, load, log, url, onReady }: ServeDeps): Promise<void> {
   const files = runtimeFiles(config);
-  files.writeRunning({ pid: process.pid, url, started_at: new Date().toISOString() });
   let current = config;
   let reloading = Promise.resolve();
 
@@ -56,6 +58,8 @@ export async function superviseGateway({ gateway, config, load, log }: ServeDeps
     process.on("SIGINT", stop);
     process.on("SIGHUP", reload);
   });
+  files.writeRunning({ pid: process.pid, url, started_at: new Date().toISOString() });
+  onReady();
   try {
     await stopped;
   } finally {

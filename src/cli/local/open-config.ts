@@ -1,17 +1,9 @@
 import { readFileSync } from "node:fs";
-import type { Command } from "commander";
-import { type Config, loadConfig } from "../config/load.ts";
-import { openDatabase, type Db } from "../storage/open-database.ts";
-import { CliFailure, EXIT } from "./failure.ts";
-import type { Terminal } from "./terminal.ts";
-
-export interface ConfigFlags {
-  readonly config?: string;
-}
-
-export function addConfigOption(command: Command): Command {
-  return command.option("-c, --config <file>", "configuration file, TOML or JSON (default: BIFROST_CONFIG, else none)");
-}
+import { type Config, loadConfig } from "../../config/load.ts";
+import { openDatabase, type Db } from "../../storage/open-database.ts";
+import { CliFailure, EXIT } from "../failure.ts";
+import type { ConfigFlags } from "../context.ts";
+import type { Terminal } from "../terminal.ts";
 
 /** The settings that a gateway started with the same option and environment would have. @throws ConfigError */
 export function loadSettings(terminal: Terminal, flags: ConfigFlags): Config {
