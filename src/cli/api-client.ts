@@ -125,7 +125,7 @@ function refusal(options: ApiOptions, status: number, body: unknown): CliFailure
     ...(code === "auth.required"
       ? { hint: options.loginHint }
       : code === "request.org_required"
-        ? { hint: "Name the organization with --org ID; `bifrost org list` shows them." }
+        ? { hint: "Name the organization with --org ID or BIFROST_ORG." }
         : {}),
   });
 }

@@ -13,7 +13,8 @@ export interface Context {
   readonly logins: LoginStore;
   /** Origin of the gateway to talk to. */
   readonly url: string;
-  readonly org: string | null;
+  /** The organization named, else the one logged in to; null where only the gateway can tell. */
+  org(): string | null;
   /** The API with this user's credential. @throws CliFailure when there is none */
   api(): Api;
   /** The API with a secret of the command's own, or without any. */
@@ -40,20 +41,20 @@ function createContext(terminal: Terminal, options: GlobalOptions): Context {
   const { env } = terminal;
   const logins = openLoginStore(env);
   const url = originOf(options.url ?? (env["BIFROST_URL"] || (logins.current() ?? DEFAULT_URL)));
-  const apiWith = (secret: string | null) => {
-    const org = options.org ?? (env["BIFROST_ORG"] || (logins.find(url)?.org ?? null));
-    return createApi({ url, secret, org, loginHint: loginHint(url) });
-  };
+  const stored = () => (env["BIFROST_TOKEN"] || env["BIFROST_API_KEY"] ? null : logins.find(url));
+  const org = () => options.org ?? (env["BIFROST_ORG"] || (stored()?.org ?? null));
+  const connect = (secret: string | null, orgId: string | null) =>
+    createApi({ url, secret, org: orgId, loginHint: loginHint(url) });
   return {
     terminal,
     output: createOutput(terminal, options.json === true),
     logins,
     url,
-    org: options.org ?? (env["BIFROST_ORG"] || null),
-    apiWith,
+    org,
+    apiWith: (secret) => connect(secret, options.org ?? (env["BIFROST_ORG"] || null)),
     api() {
-      const secret = env["BIFROST_TOKEN"] || env["BIFROST_API_KEY"] || logins.find(url)?.token;
-      if (secret) return apiWith(secret);
+      const secret = env["BIFROST_TOKEN"] || env["BIFROST_API_KEY"] || stored()?.token;
+      if (secret) return connect(secret, org());
       throw new CliFailure(EXIT.notAuthenticated, `Not logged in to ${url}.`, {
         code: "cli.not_logged_in",
         hint: loginHint(url),

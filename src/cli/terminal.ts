@@ -67,6 +67,9 @@ function widthOf(stream: NodeJS.WriteStream): number {
 
 type Paint = ReturnType<typeof createColors>;
 
+/** Below this a cell says nothing. */
+const MIN_WIDTH = 8;
+
 /** No lines but spaces: easy on the eye, and `awk` can read it. */
 const BARE = {
   top: "",
@@ -90,6 +93,7 @@ function tableOf(items: readonly Item[], columns: readonly Column[], paint: Pain
   const rows = items.map((item) => columns.map((column) => cell(item, column)));
   const widths = fit(
     columns.map((column, i) => Math.max(column.title.length, ...rows.map((row) => (row[i] ?? "").length))),
+    columns,
     width,
   );
   const table = new Table({
@@ -106,48 +110,59 @@ function tableOf(items: readonly Item[], columns: readonly Column[], paint: Pain
     .join("\n");
 }
 
-/** Narrows the widest columns until the table fits; what does not fit is cut with an ellipsis. */
-function fit(widths: readonly number[], total: number): number[] {
+/** Narrows columns, the widest first, until the table fits; ids only when nothing else is left, as people copy them. */
+function fit(widths: readonly number[], columns: readonly Column[], total: number): number[] {
   const fitted = [...widths];
   const available = total - 2 * (widths.length - 1);
+  const isId = columns.map((column) => column.title === "id");
   while (fitted.reduce((sum, width) => sum + width, 0) > available) {
-    const widest = fitted.indexOf(Math.max(...fitted));
-    if ((fitted[widest] ?? 0) <= 8) break;
+    const loose = fitted.map((width, i) => (isId[i] || width <= MIN_WIDTH ? 0 : width));
+    const candidates = loose.some((width) => width > 0) ? loose : fitted;
+    const widest = candidates.indexOf(Math.max(...candidates));
+    if ((fitted[widest] ?? 0) <= MIN_WIDTH) break;
     fitted[widest] = (fitted[widest] ?? 0) - 1;
   }
   return fitted;
 }
 
 function cell(item: Item, { value }: Column): string {
-  return display(typeof value === "string" ? item[value] : value(item));
+  const shown = typeof value === "string" ? item[value] : value(item);
+  // To the minute is enough in a table; all is in --json and show.
+  const [, date, time] = /^(\d{4}-\d\d-\d\d)T(\d\d:\d\d):\d\d(?:\.\d+)?Z$/.exec(String(shown as string)) ?? [];
+  return date === undefined ? display(shown) : `${date} ${time}Z`;
 }
 
 function detailsOf(item: Item, paint: Paint): string {
   const entries = Object.entries(item);
   const width = Math.max(...entries.map(([name]) => name.length));
   return entries
-    .map(([name, value]) => {
-      const lines = isNested(value) ? JSON.stringify(value, null, 2).split("\n") : [display(value)];
-      return `${paint.bold(name.padEnd(width))}  ${lines.map(plain).join(`\n${" ".repeat(width + 2)}`)}`;
-    })
+    .map(([name, value]) => `${paint.bold(name.padEnd(width))}  ${linesOf(value).join(`\n${" ".repeat(width + 2)}`)}`)
     .join("\n");
 }
 
-function isNested(value: unknown): boolean {
-  return typeof value === "object" && value !== null && !(Array.isArray(value) && value.every(isScalar));
+/** An object is a line for each field, a list of objects a line for each object. */
+function linesOf(value: unknown): string[] {
+  if (Array.isArray(value) && value.some(isObject)) return value.map(display);
+  if (!isObject(value)) return [display(value)];
+  const fields = Object.entries(value);
+  return fields.length === 0 ? ["-"] : fields.map(([name, field]) => `${plain(name)} = ${display(field)}`);
 }
 
-function isScalar(value: unknown): boolean {
-  return typeof value !== "object" || value === null;
+function isObject(value: unknown): value is Item {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** A value as one line. What the gateway sends may come from others: control characters never reach the terminal. */
 export function display(value: unknown): string {
-  if (value === null || value === undefined) return "-";
+  if (value === null || value === undefined || value === "") return "-";
   if (value === true) return "yes";
   if (value === false) return "no";
   if (Array.isArray(value)) return value.length === 0 ? "-" : value.map(display).join(", ");
-  return plain(typeof value === "object" ? JSON.stringify(value) : String(value as string | number));
+  if (isObject(value)) {
+    const fields = Object.entries(value).filter(([, field]) => field !== null);
+    return fields.map(([name, field]) => `${plain(name)} = ${display(field)}`).join("; ");
+  }
+  return plain(String(value as string | number));
 }
 
 /** Text without what could steer a terminal: control characters and direction overrides (Trojan Source). */

@@ -190,7 +190,7 @@ describe("the bifrost command against a gateway", () => {
 
   it("logs in with an API key from standard input, and out again", async () => {
     const other = { XDG_CONFIG_HOME: join(sandbox.dir, "second") };
-    const login = await sandbox.run(["login", "--api-key-stdin", "--url", gateway.url], {
+    const login = await sandbox.run(["login", "--api-key-stdin", "--org", "default", "--url", gateway.url], {
       input: `${apiKey}\n`,
       env: other,
     });

@@ -51,6 +51,7 @@ export function createSandbox() {
         stdout,
         stderr,
         get json(): unknown {
+          if (stdout === "") throw new Error(`no result; exit code ${code}: ${stderr}`);
           return JSON.parse(stdout);
         },
       };

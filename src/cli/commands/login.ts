@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { action, type Context, examples } from "../context.ts";
 import { CliFailure, EXIT } from "../failure.ts";
 import { readSecret } from "../secret-input.ts";
-import type { Terminal } from "../terminal.ts";
+import type { Item, Terminal } from "../terminal.ts";
 
 interface LoginFlags {
   readonly apiKeyStdin?: boolean;
@@ -49,7 +49,7 @@ async function logIn(context: Context, _args: readonly string[], options: LoginF
   if (typeof token !== "string") throw new CliFailure(EXIT.failure, `What answers at ${url} is not a Bifrost gateway.`);
   const user = await context.apiWith(token).get("/v1/user");
   const expires = typeof expiresAt === "string" ? expiresAt : null;
-  logins.save(url, { token, expires_at: expires, user: String(user["email"]), org: context.org });
+  logins.save(url, { token, expires_at: expires, user: String(user["email"]), org: context.org() ?? onlyOrg(user) });
   output.done(`Logged in to ${url} as ${String(user["email"])}${expires === null ? "" : ` until ${expires}`}.`, {
     url,
     user: user["id"],
@@ -57,6 +57,13 @@ async function logIn(context: Context, _args: readonly string[], options: LoginF
     orgs: user["orgs"],
     expires_at: expires,
   });
+}
+
+/** The id of the user's organization where they have one only: the session is for it. */
+export function onlyOrg(user: Item): string | null {
+  const orgs = user["orgs"];
+  const only: unknown = Array.isArray(orgs) && orgs.length === 1 ? orgs[0] : null;
+  return typeof only === "object" && only !== null && "org_id" in only ? String(only.org_id) : null;
 }
 
 async function logOut(context: Context): Promise<void> {

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { action, examples } from "../context.ts";
+import { onlyOrg } from "./login.ts";
 import { askFor, readSecret } from "../secret-input.ts";
 import type { Terminal } from "../terminal.ts";
 
@@ -29,7 +30,7 @@ export function addSetupCommand(program: Command, terminal: Terminal): void {
     )
     .action(
       action<SetupFlags>(terminal, async (context, _args, options) => {
-        const token =
+        const setupToken =
           options.token ??
           (await readSecret(terminal, {
             what: "setup token",
@@ -42,14 +43,11 @@ export function addSetupCommand(program: Command, terminal: Terminal): void {
         const body = { name, email, ...(options.orgName === undefined ? {} : { org_name: options.orgName }) };
         const reply = await context
           .apiWith(null)
-          .send("POST", "/v1/setup", { body, headers: { "x-setup-token": token } });
-        context.logins.save(context.url, {
-          token: String(reply["token"]),
-          expires_at: null,
-          user: String(reply["email"]),
-          org: null,
-        });
-        const { token: _token, ...shown } = reply;
+          .send("POST", "/v1/setup", { body, headers: { "x-setup-token": setupToken } });
+        const token = String(reply["token"]);
+        const org = onlyOrg(await context.apiWith(token).get("/v1/user"));
+        context.logins.save(context.url, { token, expires_at: null, user: String(reply["email"]), org });
+        const { token: _shownNowhere, ...shown } = reply;
         context.output.item(shown);
         context.output.note(
           `\nThe API key is shown once: keep it. Logged in to ${context.url} as ${String(reply["email"])}.`,

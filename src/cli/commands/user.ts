@@ -101,7 +101,7 @@ export function addUserCommands(program: Command, terminal: Terminal): void {
 
 async function addUser(context: Context, _args: readonly string[], options: UserFlags): Promise<void> {
   const { name, email, role } = options;
-  const body = given({ name, email, role, org_id: context.org ?? undefined });
+  const body = given({ name, email, role, org_id: context.org() ?? undefined });
   const { token: _token, ...shown } = await context.api().send("POST", "/v1/users", { body });
   context.output.item(shown);
   context.output.note("\nThe API key is shown once: hand it over safely. They log in with: bifrost login");
@@ -131,7 +131,8 @@ async function findUser(context: Context, who: string) {
 
 /** The organization that the request is about: the one named, else the caller's only one. */
 export async function orgId(context: Context): Promise<string> {
-  if (context.org !== null) return context.org;
+  const named = context.org();
+  if (named !== null) return named;
   const { items } = await context.api().list("/v1/orgs", { limit: 2 });
   const [only] = items;
   if (items.length === 1 && only) return String(only["id"]);
