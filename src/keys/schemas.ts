@@ -81,15 +81,21 @@ interface Choices {
   readonly max_uses?: number | null | undefined;
 }
 const given = (...values: unknown[]) => values.filter((value) => value !== undefined).length;
-const oneTarget = { check: (b: Choices) => given(b.target, b.grants) <= 1, path: ["grants"] };
-const oneExpiry = { check: (b: Choices) => given(b.ttl, b.ttl_seconds, b.expires_at) <= 1, path: ["expires_at"] };
-const oneLimit = {
-  check: (b: Choices) => b.one_shot !== true || b.max_uses === undefined || b.max_uses === 1,
-  path: ["max_uses"],
-};
-const NOT_BOTH_TARGETS = "give target or grants, not both";
-const ONE_EXPIRY = "give one of ttl, ttl_seconds and expires_at";
-const ONE_SHOT = "must be 1 or left out when one_shot is true";
+
+/** Fields that say the same thing in several ways: at most one of them. A check for `refine`, and what it says. */
+type Rule = [(body: Choices) => boolean, { path: string[]; message: string }];
+const oneTarget: Rule = [
+  (body: Choices) => given(body.target, body.grants) <= 1,
+  { path: ["grants"], message: "give target or grants, not both" },
+];
+const oneExpiry: Rule = [
+  (body: Choices) => given(body.ttl, body.ttl_seconds, body.expires_at) <= 1,
+  { path: ["expires_at"], message: "give one of ttl, ttl_seconds and expires_at" },
+];
+const oneLimit: Rule = [
+  (body: Choices) => body.one_shot !== true || body.max_uses === undefined || body.max_uses === 1,
+  { path: ["max_uses"], message: "must be 1 or left out when one_shot is true" },
+];
 
 /** What a client may decide. Source, owner, uses and the secret are the gateway's: here they are unknown keys. */
 export const NewKey = z
@@ -113,9 +119,9 @@ export const NewKey = z
     path: ["target"],
     message: "target is required: name a service in target, or give grants",
   })
-  .refine(oneTarget.check, { path: oneTarget.path, message: NOT_BOTH_TARGETS })
-  .refine(oneExpiry.check, { path: oneExpiry.path, message: ONE_EXPIRY })
-  .refine(oneLimit.check, { path: oneLimit.path, message: ONE_SHOT })
+  .refine(...oneTarget)
+  .refine(...oneExpiry)
+  .refine(...oneLimit)
   .meta({ id: "NewKey" });
 
 /** What is left out stays as it is. */
@@ -136,9 +142,9 @@ export const KeyChange = z
     agent_id: fields.agent_id.optional(),
     metadata: Metadata.optional(),
   })
-  .refine(oneTarget.check, { path: oneTarget.path, message: NOT_BOTH_TARGETS })
-  .refine(oneExpiry.check, { path: oneExpiry.path, message: ONE_EXPIRY })
-  .refine(oneLimit.check, { path: oneLimit.path, message: ONE_SHOT })
+  .refine(...oneTarget)
+  .refine(...oneExpiry)
+  .refine(...oneLimit)
   .meta({ id: "KeyChange" });
 
 export const Rotation = z

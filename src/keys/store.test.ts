@@ -166,17 +166,17 @@ describe.each(Object.entries(engines))("key store on %s", (_engine, open) => {
     });
   });
 
-  it("revokes all live keys of an owner, and of a service, and says which", async () => {
+  it("revokes all live keys that are granted a service, and says which", async () => {
     const { db } = database;
-    const mine = await Promise.all([1, 2].map(() => seedKey(db, keyring, service, { ownerUid: "usr_leaving" })));
-    const done = (await seedKey(db, keyring, service, { ownerUid: "usr_leaving" })).key;
-    const other = (await seedKey(db, keyring, service, { ownerUid: "usr_staying" })).key;
+    const live = await Promise.all([1, 2].map(() => seedKey(db, keyring, service)));
+    const done = (await seedKey(db, keyring, service)).key;
+    const elsewhere = (await seedKey(db, keyring, await seedService(db, service.orgUid))).key;
     await keys.revoke(done.uid, NOW);
-    expect(await keys.countLiveByService(service.uid, NOW)).toBe(3);
-    const revoked = await keys.revokeByOwner(service.orgUid, "usr_leaving", NOW);
-    expect(revoked.sort()).toEqual(mine.map(({ key }) => key.uid).sort());
-    expect(await keys.revokeByService(service.uid, NOW)).toEqual([other.uid]);
+    expect(await keys.countLiveByService(service.uid, NOW)).toBe(2);
+    const revoked = await keys.revokeByService(service.uid, NOW);
+    expect(revoked.sort()).toEqual(live.map(({ key }) => key.uid).sort());
     expect(await keys.countLiveByService(service.uid, NOW)).toBe(0);
+    expect((await keys.findByUid(elsewhere.uid))?.revokedAtMs).toBeNull();
   });
 
   it("does not let a service go while keys are granted it", async () => {

@@ -136,19 +136,6 @@ export function createKeyStore(db: Kysely<Database>) {
       return [...gone];
     },
 
-    /** Revokes all keys of an owner and returns the uids of those that were not revoked before. */
-    async revokeByOwner(orgUid: string, ownerUid: string, atMs: number): Promise<string[]> {
-      const rows = await db
-        .updateTable("virtual_keys")
-        .set({ revoked_at_ms: atMs, updated_at_ms: atMs })
-        .where("org_uid", "=", orgUid)
-        .where("owner_uid", "=", ownerUid)
-        .where("revoked_at_ms", "is", null)
-        .returning("uid")
-        .execute();
-      return rows.map((row) => row.uid);
-    },
-
     /** Revokes all keys that are granted a service, also beside others, and returns those that were not revoked before. */
     async revokeByService(serviceUid: string, atMs: number): Promise<string[]> {
       const rows = await db

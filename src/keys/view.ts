@@ -17,16 +17,15 @@ const DEFAULT_TTL_MS = 3_600_000;
 
 /** How a REST body names what ceilings and services are checked for. */
 export function argumentNames(body: NewKeyInput | KeyChangeInput): ArgumentNames {
-  const ttl = body.expires_at !== undefined ? "expires_at" : body.ttl_seconds !== undefined ? "ttl_seconds" : "ttl";
-  const isGrants = body.grants !== undefined;
   return {
-    ttl,
+    ttl: (["expires_at", "ttl_seconds"] as const).find((name) => body[name] !== undefined) ?? "ttl",
     rateLimit: "rate_limit",
     scope: "scope",
-    target: (index) =>
-      isGrants
-        ? `grants.${index}.${body.grants?.[index] && "service" in body.grants[index] ? "service" : "mcp_server"}`
-        : "target",
+    target(index) {
+      const grant = body.grants?.[index];
+      if (!grant) return "target";
+      return `grants.${index}.${"service" in grant ? "service" : "mcp_server"}`;
+    },
   };
 }
 

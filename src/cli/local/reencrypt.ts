@@ -17,7 +17,7 @@ export async function reencrypt({ output, terminal }: Context, options: ConfigFl
 }
 
 /** Row by row, each written only if it is still as it was read: a secret replaced meanwhile is left alone. */
-async function moveSecrets(db: Db, keyring: Keyring): Promise<{ root_keys: number; signing_keys: number }> {
+export async function moveSecrets(db: Db, keyring: Keyring): Promise<{ root_keys: number; signing_keys: number }> {
   let rootKeys = 0;
   for (const row of await db.selectFrom("credential_versions").selectAll().execute()) {
     if (!keyring.isStale(row.sealed)) continue;
