@@ -41,17 +41,26 @@ async function authenticateUnseen(
   clientAddress: string,
   deps: AuthenticateDeps,
 ): Promise<LiveKey> {
+  const previousHashes = deps.keyring.hashSecretPrevious(secret);
+  for (const hash of previousHashes) {
+    const live = deps.keys.peek(hash);
+    if (live) return usable(live, deps.clock.now());
+  }
   const retryAfterSeconds = deps.throttle.isThrottled(clientAddress);
   if (retryAfterSeconds !== null) throw throttled(retryAfterSeconds);
-  for (const hash of [secretHash, ...deps.keyring.hashSecretPrevious(secret)]) {
-    const live = deps.keys.peek(hash) ?? (await lookUp(hash, deps));
+  for (const hash of [secretHash, ...previousHashes]) {
+    const live = await lookUp(hash, deps);
     if (live) return usable(live, deps.clock.now());
   }
   throw refuseGuess(clientAddress, deps);
 }
 
-/** Well-formed guesses from many addresses together get only so many database reads. */
+/**
+ * Well-formed guesses from many addresses together get only so many database reads. Whoever joins a read that is
+ * under way costs none: many requests at once with one key that nobody has seen yet are no guessing.
+ */
 function lookUp(hash: string, deps: AuthenticateDeps): Promise<LiveKey | null> {
+  if (deps.keys.isLoading(hash)) return deps.keys.load(hash);
   const retryAfterSeconds = deps.throttle.takeLookup();
   if (retryAfterSeconds !== null) throw throttled(retryAfterSeconds);
   return deps.keys.load(hash);

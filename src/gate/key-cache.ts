@@ -32,6 +32,8 @@ export interface KeyCache {
   peek(secretHash: string): LiveKey | undefined;
   /** Loads on a miss; parallel loads of one key share one read. Null for an unknown secret. */
   load(secretHash: string): Promise<LiveKey | null>;
+  /** Whether {@link load} would join a read that is under way, and so cost nothing. */
+  isLoading(secretHash: string): boolean;
 }
 
 const MAX_KEYS = 100_000;
@@ -93,6 +95,7 @@ export function createKeyCache(deps: {
       loading.set(secretHash, started);
       return started;
     },
+    isLoading: (secretHash) => loading.has(secretHash),
   };
 }
 

@@ -190,11 +190,14 @@ async function forward(
  * it was authenticated is looked at here, and on return nothing runs before it is registered.
  */
 export async function confirmStillUsable(live: LiveKey, deps: ProxyDeps): Promise<void> {
-  while (deps.keys.peek(live.presentedHash) === undefined) {
-    const current = await deps.keys.load(live.presentedHash);
-    if (!current) throw new GatewayError("key.revoked");
-    usable(current, deps.clock.now());
+  let current = deps.keys.peek(live.presentedHash);
+  while (current === undefined) {
+    const loaded = await deps.keys.load(live.presentedHash);
+    if (!loaded) throw new GatewayError("key.revoked");
+    usable(loaded, deps.clock.now());
+    current = deps.keys.peek(live.presentedHash);
   }
+  usable(current, deps.clock.now());
 }
 
 /** Only a chunked body can have trailers (RFC 9112 §7.1.2). */
