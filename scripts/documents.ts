@@ -1,12 +1,17 @@
 import { format, resolveConfig } from "prettier";
+import { createApp } from "../src/app.ts";
 import { configJsonSchema, describeConfig } from "../src/config/describe.ts";
+import { loadConfig } from "../src/config/load.ts";
 import { ERRORS } from "../src/core/errors.ts";
+import { createLogger } from "../src/core/log.ts";
+import { newMasterKey } from "../src/vault/keyring.ts";
 
 /** Every generated document of docs/ and how its text is made from the code. */
-export const DOCUMENTS: Readonly<Record<string, () => string>> = {
+export const DOCUMENTS: Readonly<Record<string, () => string | Promise<string>>> = {
   "config.md": describeConfig,
   "config.schema.json": () => JSON.stringify(configJsonSchema()),
   "errors.md": describeErrors,
+  "openapi.json": describeApi,
 };
 
 /** A document's text, laid out as `npm run lint` asks. */
@@ -14,7 +19,7 @@ export async function renderDocument(name: string): Promise<string> {
   const make = DOCUMENTS[name];
   if (!make) throw new Error(`no such document: ${name}`);
   const style = await resolveConfig(new URL(`../docs/${name}`, import.meta.url));
-  return format(make(), { ...style, parser: name.endsWith(".json") ? "json" : "markdown" });
+  return format(await make(), { ...style, parser: name.endsWith(".json") ? "json" : "markdown" });
 }
 
 function describeErrors(): string {
@@ -36,4 +41,24 @@ than the titles below. Over MCP and JSON-RPC the code is in \`error.data.code\`.
 Invalid input also carries \`fields\`, a list of \`{ "path": "grants.0.methods", "message": "…" }\`.
 
 ${entries.join("\n")}`;
+}
+
+/**
+ * The routes of the whole gateway, built as `serve` builds it, on a database in memory and without listening.
+ * Metrics are on, since their route exists only then.
+ */
+async function describeApi(): Promise<string> {
+  const config = loadConfig({
+    env: { BIFROST_ENCRYPTION_KEY: newMasterKey(), BIFROST_METRICS_ENABLED: "true" },
+    readFile: () => "",
+  });
+  const app = await createApp(
+    { ...config, database: { dialect: "sqlite", path: ":memory:" } },
+    { log: createLogger("silent") },
+  );
+  try {
+    return JSON.stringify(app.openapi);
+  } finally {
+    await app.close();
+  }
 }
