@@ -37,8 +37,10 @@ import { createSigningKeys } from "./proxy/signing-keys.ts";
 import { isProxyTarget } from "./proxy/target.ts";
 import { createUpgradeHandler } from "./proxy/upgrade.ts";
 import { wireProxy } from "./proxy/wire.ts";
+import { startRetention } from "./retention/runner.ts";
 import { serviceRoutes } from "./services/routes.ts";
 import { createServiceStore } from "./services/store.ts";
+import { syncDeclared } from "./services/sync-declared.ts";
 import { acquireInstanceLock } from "./storage/instance-lock.ts";
 import { migrate } from "./storage/migrate.ts";
 import { openDatabase } from "./storage/open-database.ts";
@@ -70,6 +72,17 @@ export interface Replace {
  * instance lock; listens only when told to. Whatever is missing or unreachable fails here, not later.
  */
 export async function createApp(config: Config, replace: Replace = {}): Promise<App> {
+  // Everything that must be closed, in the order in which it was opened; closed in reverse, also when a later part fails.
+  const opened = new AsyncDisposableStack();
+  try {
+    return await build(config, replace, opened);
+  } catch (failure) {
+    await opened.disposeAsync();
+    throw failure;
+  }
+}
+
+async function build(config: Config, replace: Replace, opened: AsyncDisposableStack): Promise<App> {
   const clock = replace.clock ?? systemClock;
   const log = replace.log ?? createLogger(config.log.level);
   const changes = createChangeBus();
@@ -83,7 +96,9 @@ export async function createApp(config: Config, replace: Replace = {}): Promise<
       void close();
     },
   });
+  opened.defer(() => lock.release());
   const db = openDatabase(config.database);
+  opened.defer(() => db.destroy());
   await migrate(db);
   await ensureDefaultOrg(db, clock);
   const setupToken = await createSetupToken(db, keyring, {
@@ -91,6 +106,7 @@ export async function createApp(config: Config, replace: Replace = {}): Promise<
     ...(config.auth.setupToken === null ? {} : { provided: config.auth.setupToken }),
   });
   const writes = { db, keyring, clock, changes };
+  await syncDeclared(writes, config);
 
   // Limits, shared with the other instances where there is a Redis.
   const cluster =
@@ -105,6 +121,7 @@ export async function createApp(config: Config, replace: Replace = {}): Promise<
           deadlineMs: config.limits.redisTimeoutMs,
         });
   const limits = cluster?.limits ?? createMemoryLimits(steadyClock);
+  opened.defer(() => (cluster ?? limits).close());
   const throttle = createGuessThrottle(steadyClock, {
     ...GUESS_THROTTLE_DEFAULTS,
     failuresPerMinute: config.limits.authFailuresPerMinute,
@@ -135,6 +152,7 @@ export async function createApp(config: Config, replace: Replace = {}): Promise<
     orgIdOf: orgNames.idOf,
     metrics,
   });
+  opened.defer(() => proxy.upstreams.close());
   const authenticator = createAuthenticator({ ...writes, throttle });
   const keyWrites = { ...writes, limits: config.keys };
   const mcp = createMcpEndpoint(
@@ -150,6 +168,7 @@ export async function createApp(config: Config, replace: Replace = {}): Promise<
     }),
     frontDoorFor(config.server),
   );
+  opened.defer(() => mcp.close());
 
   // Management.
   const issueKey = createKeyIssuer(keyWrites);
@@ -178,6 +197,7 @@ export async function createApp(config: Config, replace: Replace = {}): Promise<
     ...auditRoutes({ db }),
   ];
   const denials = createDenialRecorder({ audit: createAuditLog(db, keyring, clock), log });
+  opened.defer(() => denials.flush());
   const management = await createManagementListener({
     routes,
     version: VERSION,
@@ -188,6 +208,7 @@ export async function createApp(config: Config, replace: Replace = {}): Promise<
     runOnce: createRunOnce(writes),
     onDenied: (denial) => denials.record(denial),
   });
+  opened.defer(() => management.close());
 
   const planes: Plane[] = [
     { owns: isProxyTarget, handle: createProxyHandler(proxy.deps), upgrade: createUpgradeHandler(proxy.deps) },
@@ -202,20 +223,14 @@ export async function createApp(config: Config, replace: Replace = {}): Promise<
     onFault: (err) => log.error({ err }, "a request handler failed"),
   });
 
+  const retention = startRetention({ db, clock, log, policy: config.retention });
+  opened.defer(() => retention.stop());
+
   let closing: Promise<void> | null = null;
-  /** Reverse order: stop taking requests, let running ones end, then drop what they used. Runs once. */
+  /** Stops taking requests, lets running ones end, then drops what they used. Runs once. */
   function close(): Promise<void> {
-    closing ??= (async () => {
-      const cutOff = () => proxy.openRequests.abortAll(new GatewayError("gateway.draining"));
-      await server.close(config.server.shutdownTimeoutMs, cutOff);
-      await mcp.close();
-      await management.close();
-      await denials.flush();
-      await proxy.upstreams.close();
-      await (cluster ?? limits).close();
-      await db.destroy();
-      await lock.release();
-    })();
+    const cutOff = () => proxy.openRequests.abortAll(new GatewayError("gateway.draining"));
+    closing ??= server.close(config.server.shutdownTimeoutMs, cutOff).finally(() => opened.disposeAsync());
     return closing;
   }
 
@@ -224,7 +239,7 @@ export async function createApp(config: Config, replace: Replace = {}): Promise<
       const { port } = await server.listen();
       return { url: `http://${urlHost(config.server.host)}:${port}` };
     },
-    reload: () => Promise.resolve(),
+    reload: (next) => syncDeclared(writes, next),
     close,
     setupToken,
     routes,

@@ -1,6 +1,8 @@
 import { z } from "zod";
+import { GatewayError } from "./core/errors.ts";
 import type { Metrics } from "./core/metrics.ts";
 import { publicRoute, type Reply, type Route, route } from "./http/route.ts";
+import { DEFAULT_ORG_ID } from "./identity/model.ts";
 import type { PublicJwk, SigningKeys } from "./proxy/signing-keys.ts";
 
 export interface InstanceRouteDeps {
@@ -74,9 +76,19 @@ function metricsRoute(metrics: Metrics, isPublic: boolean): Route {
     summary: "Prometheus metrics.",
     replies: { 200: z.string() },
   } as const;
-  const handle = async (): Promise<Reply<string>> => {
+  const render = async (): Promise<Reply<string>> => {
     const { contentType, text } = await metrics.render();
     return { status: 200, body: text, headers: { "content-type": contentType } };
   };
-  return isPublic ? publicRoute({ ...spec, handle }) : route({ ...spec, permission: "metrics:read", handle });
+  if (isPublic) return publicRoute({ ...spec, handle: render });
+  return route({
+    ...spec,
+    description:
+      "Metrics are of the whole instance: only the organization `default`, whose owner set it up, may read them.",
+    permission: "metrics:read",
+    handle({ principal }) {
+      if (principal.orgId === DEFAULT_ORG_ID) return render();
+      throw new GatewayError("auth.forbidden", { message: "forbidden: metrics are for the organization default" });
+    },
+  });
 }

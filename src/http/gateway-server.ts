@@ -35,6 +35,8 @@ export interface GatewayServer {
 
 /** A head must arrive within this time: nobody holds a connection by sending one byte a second. */
 const HEADERS_TIMEOUT_MS = 15_000;
+/** For a whole management body of at most a mebibyte. */
+const BODY_TIMEOUT_MS = 30_000;
 /** Longer than the idle time of the usual load balancers (60 s), so that they close first and never hit a closing connection. */
 const KEEP_ALIVE_MS = 65_000;
 const MAX_HEADER_BYTES = 32 * 1024;
@@ -57,7 +59,10 @@ export function createGatewayServer(options: GatewayServerOptions): GatewayServe
     function routeRequest(req, res) {
       if (applyCors(cors, req, res)) return;
       const plane = planeFor(req.url ?? "/");
-      if (!plane) return management(req, res);
+      if (!plane) {
+        limitBodyTime(req);
+        return management(req, res);
+      }
       const handled = plane.handle(req, res);
       if (handled) handled.catch(options.onFault);
     },
@@ -93,6 +98,14 @@ function isWebSocket(req: IncomingMessage): boolean {
     req.headers["transfer-encoding"] === undefined &&
     Number(req.headers["content-length"] ?? 0) === 0
   );
+}
+
+/** Management bodies are small: one that has not arrived in time is not going to. Planes that stream limit idle time instead. */
+function limitBodyTime(req: IncomingMessage): void {
+  if (req.headers["content-length"] === undefined && req.headers["transfer-encoding"] === undefined) return;
+  const timer = setTimeout(() => req.destroy(), BODY_TIMEOUT_MS);
+  req.once("end", () => clearTimeout(timer));
+  req.once("close", () => clearTimeout(timer));
 }
 
 function listen(server: Server, { host, port }: { host: string; port: number }): Promise<AddressInfo> {
