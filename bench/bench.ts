@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { cpus } from "node:os";
-import { gatewayEntry, startGateway } from "./gateway.ts";
+import { startGateway } from "./gateway.ts";
 import { bundledGenerator, checkTarget, wrkGenerator, type LoadGenerator, type Target } from "./load.ts";
 import { measureInterleaved, soak, type Contestant } from "./measure.ts";
 import { startCheapUpstream, startNginxProxy } from "./nginx.ts";
@@ -158,10 +158,8 @@ async function assemble(options: Options, folder: string, keep: Keep, say: (text
     post.push({ name: "bare", pid: toNode.pid, target: plainPost(toNode.port) });
     get.push({ name: "bare", pid: toCheap.pid, target: plainGet(toCheap.port) });
   }
-  const entry = gatewayEntry();
-  if (wanted("gateway") && entry === null) notes.push("gateway: n/a, this tree has no command `serve` yet.");
-  if (wanted("gateway") && entry !== null) {
-    const own = keep(await startGateway(entry, folder, where?.proxy, { post: upstream.port, get: cheap.port }));
+  if (wanted("gateway")) {
+    const own = keep(await startGateway(folder, where?.proxy, { post: upstream.port, get: cheap.port }));
     post.push({ name: "gateway", pid: own.pid, target: own.post });
     get.push({ name: "gateway", pid: own.pid, target: own.get });
   }

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Target } from "./load.ts";
@@ -16,17 +16,11 @@ export interface Gateway extends Running {
   readonly get: Target;
 }
 
-/** Null while this tree has no gateway to start. */
-export function gatewayEntry(): string | null {
-  return existsSync(join(root, "src", "cli", "commands", "serve.ts")) ? join(root, "bin", "bifrost.mjs") : null;
-}
-
 /**
  * The gateway as its users run it: SQLite, a credential that is injected, virtual keys with a rate limit and a
  * concurrency limit, identity headers. Set up over its REST API.
  */
 export async function startGateway(
-  entry: string,
   folder: string,
   core: number | undefined,
   upstreams: { readonly post: number; readonly get: number },
@@ -37,7 +31,12 @@ export async function startGateway(
   const config = join(home, "bifrost.toml");
   writeFileSync(config, configuration(home, port, upstreams));
   const env = { ...process.env, BENCH_UPSTREAM_KEY: "bench-upstream-credential" };
-  const running = await start([process.execPath, entry, "serve", "--config", config], { core, port, env, cwd: home });
+  const running = await start([process.execPath, join(root, "bin", "bifrost.mjs"), "serve", "--config", config], {
+    core,
+    port,
+    env,
+    cwd: home,
+  });
   try {
     const origin = `http://127.0.0.1:${port}`;
     const admin = await post(
@@ -82,7 +81,7 @@ function configuration(home: string, port: number, upstreams: { readonly post: n
 [services.${name}]
 endpoint = "http://127.0.0.1:${upstreamPort}/v1"
 credential = "upstream"
-injection = { kind = "bearer" }
+injection = { type = "bearer" }
 allow_addresses = ["loopback"]
 `;
   return `data_dir = ${JSON.stringify(join(home, "data"))}
@@ -114,7 +113,7 @@ async function issueKeys(origin: string, headers: Record<string, string>, servic
       ttl: "1h",
       agent_id: "bench",
     });
-    const secret = [issued["key"], issued["secret"], issued["virtual_key"]].find((value) => typeof value === "string");
+    const secret = issued["virtual_key"];
     if (typeof secret !== "string") throw new Error(`POST /v1/keys returned no secret: ${Object.keys(issued).join()}`);
     keys.push(secret);
   }

@@ -7,7 +7,16 @@
 // It does nothing, in a few milliseconds, when everything is in place.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, lstatSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -31,9 +40,11 @@ function installDependencies() {
 }
 
 function linkNode() {
-  // The Node that npm itself runs on: inside an npm script `node` may already be our own link.
+  // Inside an npm script `node` may already be our own link, which a fresh `npm ci` has just removed: only a
+  // Node from elsewhere makes the link unnecessary.
   const major = Number(process.versions.node.split(".")[0]);
-  if (major >= REQUIRED_NODE_MAJOR) return;
+  const isOurs = realpathSync(process.execPath).startsWith(runtimeDir);
+  if (major >= REQUIRED_NODE_MAJOR && !isOurs) return;
 
   const platformPackage = `node-${process.platform}-${process.arch}`;
   const binary = join(runtimeDir, "node_modules", platformPackage, "bin", "node");
