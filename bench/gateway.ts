@@ -29,12 +29,10 @@ export async function startGateway(
   const home = join(folder, "gateway");
   mkdirSync(home, { recursive: true });
   const config = join(home, "bifrost.toml");
-  writeFileSync(config, configuration(home, port, upstreams));
-  const env = { ...process.env, BENCH_UPSTREAM_KEY: "bench-upstream-credential" };
+  writeFileSync(config, configuration(home, port));
   const running = await start([process.execPath, join(root, "bin", "bifrost.mjs"), "serve", "--config", config], {
     core,
     port,
-    env,
     cwd: home,
   });
   try {
@@ -49,6 +47,7 @@ export async function startGateway(
       },
     );
     const headers = { authorization: `Bearer ${String(admin["token"])}` };
+    await addServices(origin, headers, upstreams);
     const url = `${origin}/v1/proxy`;
     return {
       ...running,
@@ -76,14 +75,7 @@ export async function startGateway(
   }
 }
 
-function configuration(home: string, port: number, upstreams: { readonly post: number; readonly get: number }): string {
-  const service = (name: string, upstreamPort: number): string => `
-[services.${name}]
-endpoint = "http://127.0.0.1:${upstreamPort}/v1"
-credential = "upstream"
-injection = { type = "bearer" }
-allow_addresses = ["loopback"]
-`;
+function configuration(home: string, port: number): string {
   return `data_dir = ${JSON.stringify(join(home, "data"))}
 
 [server]
@@ -95,10 +87,26 @@ setup_token = "${SETUP_TOKEN}"
 
 [keys]
 max_rate_limit = ${RATE_LIMIT}
+`;
+}
 
-[credentials.upstream]
-value = { env = "BENCH_UPSTREAM_KEY" }
-${service("chat", upstreams.post)}${service("cheap", upstreams.get)}`;
+async function addServices(
+  origin: string,
+  headers: Record<string, string>,
+  upstreams: { readonly post: number; readonly get: number },
+): Promise<void> {
+  const endpoints = { chat: `http://127.0.0.1:${upstreams.post}/v1`, cheap: `http://127.0.0.1:${upstreams.get}/v1` };
+  const origins = Object.values(endpoints).map((endpoint) => new URL(endpoint).origin);
+  await post(origin, "/v1/rootkeys", headers, { id: "upstream", api_key: "bench-upstream-credential", origins });
+  for (const [id, endpoint] of Object.entries(endpoints)) {
+    await post(origin, "/v1/services", headers, {
+      id,
+      endpoint,
+      root_key_id: "upstream",
+      credential_header: "Authorization",
+      allow_addresses: ["loopback"],
+    });
+  }
 }
 
 async function issueKeys(origin: string, headers: Record<string, string>, service: string): Promise<string[]> {
