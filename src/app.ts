@@ -229,9 +229,13 @@ async function build(config: Config, replace: Replace, opened: AsyncDisposableSt
   let closing: Promise<void> | null = null;
   /** Stops taking requests, lets running ones end, then drops what they used. Runs once. */
   function close(): Promise<void> {
-    const cutOff = () => proxy.openRequests.abortAll(new GatewayError("gateway.draining"));
-    closing ??= server.close(config.server.shutdownTimeoutMs, cutOff).finally(() => opened.disposeAsync());
+    closing ??= drain();
     return closing;
+  }
+  async function drain(): Promise<void> {
+    const cutOff = () => proxy.openRequests.abortAll(new GatewayError("gateway.draining"));
+    await server.close(config.server.shutdownTimeoutMs, cutOff);
+    await opened.disposeAsync();
   }
 
   return {
