@@ -70,14 +70,26 @@ describe("bifrost serve", () => {
     const service = (name: string) => `[services.${name}]\nendpoint = "https://${name}.example"\n`;
     const file = writeConfig(service("one"));
     const gateway = await sandbox.serve(["--config", file]);
+    const key = await setUp(gateway);
+    const ids = async () => {
+      const reply = await fetch(`${gateway.url}/v1/services`, { headers: { "x-api-key": key } });
+      const services = (await reply.json()) as { id: string; disabled: boolean; managed_by: string }[];
+      return services
+        .filter((s) => !s.disabled)
+        .map((s) => `${s.id}:${s.managed_by}`)
+        .sort((a, b) => (a < b ? -1 : 1));
+    };
+    expect(await ids()).toEqual(["one:config"]);
 
     writeConfig(service("one") + service("two"));
     expect(await sandbox.run(["reload"])).toMatchObject({ code: 0, stderr: "" });
+    expect(await ids()).toEqual(["one:config", "two:config"]);
 
     writeConfig(`${service("three")}[services.four]\nendpoint = "ftp://x"\n`);
     const refused = await sandbox.run(["reload", "--json"]);
     expect(refused.code).toBe(1);
     expect(JSON.parse(refused.stderr).fields).toMatchObject([{ path: "services.four.endpoint" }]);
+    expect(await ids()).toEqual(["one:config", "two:config"]);
 
     writeConfig(`${service("one")}[keys]\nmax_ttl = "29d"\n`);
     const restart = await sandbox.run(["reload", "--json"]);
