@@ -1,11 +1,12 @@
 // Makes a fresh clone runnable: dependencies first, then a new enough Node.
 //
-// Plain JavaScript for Node 20, because it runs before anything is installed. npm scripts call it
-// first (`node scripts/bootstrap.mjs && …`): they put node_modules/.bin on PATH, so once a link to
-// Node 24 stands there, every later command of the same script runs on it.
+// Plain JavaScript for Node 20, because it runs before anything is installed. npm scripts call it first.
+// They put node_modules/.bin on PATH, so once a link to Node 24 stands there, tools that are found through
+// `#!/usr/bin/env node` run on it. `node` itself may not: dash, Debian's /bin/sh, remembers where it found
+// the first `node` of a line. So a script of ours is given as argument, and is run here, on the right Node.
 //
 // It does nothing, in a few milliseconds, when everything is in place.
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
   existsSync,
@@ -26,7 +27,9 @@ const modules = join(root, "node_modules");
 const runtimeDir = join(root, "scripts", "node-runtime");
 
 installDependencies();
-linkNode();
+const node = linkNode();
+const [script, ...scriptArguments] = process.argv.slice(2);
+if (script !== undefined) run(script, scriptArguments);
 
 function installDependencies() {
   const marker = join(modules, ".bifrost-lock-sha256");
@@ -39,6 +42,7 @@ function installDependencies() {
   writeFileSync(marker, wanted);
 }
 
+/** @returns {string} the Node that runs Bifrost */
 function linkNode() {
   // Inside an npm script `node` may already be our own link, which a fresh `npm ci` has just removed: only a
   // Node from elsewhere makes the link unnecessary.
@@ -62,6 +66,18 @@ function linkNode() {
   mkdirSync(dirname(link), { recursive: true });
   if (lstatSync(link, { throwIfNoEntry: false })) rmSync(link);
   symlinkSync(binary, link);
+  return binary;
+}
+
+/** @param {string} script @param {string[]} args */
+function run(script, args) {
+  const child = spawn(node, [script, ...args], { stdio: "inherit" });
+  // A terminal sends Ctrl-C to both of us: passed on as well, it would count as the impatient second one.
+  process.on("SIGINT", () => process.stdin.isTTY || child.kill("SIGINT"));
+  for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+  child.on("exit", (code, signal) => {
+    process.exitCode = signal ? 1 : (code ?? 1);
+  });
 }
 
 /** @param {string} cwd */
