@@ -108,4 +108,25 @@ describe("the README, followed from top to bottom on this clone", () => {
     });
     expect(config.services).toMatchObject([{ id: "openai", origin: "https://api.openai.com", basePath: "/v1" }]);
   });
+
+  it("the verifier of docs/identity-assertion.md accepts the request that was sent, and no other", async () => {
+    await sh("bifrost service update openai --identity-assertion");
+    await sh("bifrost key issue --service openai --scope write --agent auditor");
+    await sh('curl -sS "http://127.0.0.1:3333/v1/proxy/models?limit=1" -H "X-Virtual-Key: bfk_…"');
+    const { method, url, headers } = upstream.received.at(-1) ?? {};
+    const [snippet] = codeBlocks("docs/identity-assertion.md").filter(({ language }) => language === "js");
+    const verify = (request: object) => {
+      const expected = { issuer: "bifrost", audience: upstream.origin };
+      const call = `callerOf(${JSON.stringify(request)}, ${JSON.stringify(expected)})`;
+      return clone.js(typed(`${snippet?.code}\nconsole.log(JSON.stringify(await ${call}));`));
+    };
+    expect(JSON.parse(await verify({ method, url, headers }))).toEqual({
+      org: "default",
+      key: headers?.["x-bifrost-key-id"],
+      agent: "auditor",
+    });
+    await expect(verify({ method: "DELETE", url, headers })).rejects.toThrow("not for this request");
+    const forged = { ...headers, "x-bifrost-identity": String(headers?.["x-bifrost-identity"]).slice(0, -8) };
+    await expect(verify({ method, url, headers: forged })).rejects.toThrow("signature");
+  });
 });
