@@ -21,7 +21,7 @@ COPY --from=build /src/node_modules ./node_modules
 COPY --from=build /src/dist ./dist
 COPY bin ./bin
 # Owned by the user that runs: a volume that is mounted here empty takes this owner.
-RUN install -d -o node -g node -m 0700 /data
+RUN install -d -o node -g node -m 0700 /data && ln -s /app/bin/bifrost.mjs /usr/local/bin/bifrost
 USER node
 VOLUME /data
 EXPOSE 3333

@@ -139,9 +139,14 @@ function successes(route: Route, schemaOf: (schema: z.ZodType, io: "input" | "ou
       status,
       schema === null
         ? { description: "Done; no body." }
-        : { description: "Success.", content: { "application/json": { schema: schemaOf(schema, "output") } } },
+        : { description: "Success.", content: { [mediaTypeOf(schema)]: { schema: schemaOf(schema, "output") } } },
     ]),
   );
+}
+
+/** As the server sends it: text as it is, all else as JSON. */
+function mediaTypeOf(schema: z.ZodType): string {
+  return schema instanceof z.ZodString ? "text/plain" : "application/json";
 }
 
 function failures(codes: ReadonlySet<ErrorCode>): Json {

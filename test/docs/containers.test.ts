@@ -1,4 +1,6 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { builtinModules } from "node:module";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { z } from "zod";
@@ -39,6 +41,21 @@ describe("the Dockerfile", () => {
     expect(of(runtime, "VOLUME")).toEqual(["/data"]);
     expect(of(runtime, "ENTRYPOINT")).toEqual(['["node", "bin/bifrost.mjs"]']);
     expect(of(runtime, "CMD")).toEqual(['["serve"]']);
+  });
+
+  it("installs every package that the program imports: none is a development dependency", () => {
+    const { dependencies } = z
+      .object({ dependencies: z.record(z.string(), z.string()) })
+      .parse(readJson("package.json"));
+    const files = readdirSync("src", { recursive: true, encoding: "utf8" }).filter((f) => /(?<!\.test)\.ts$/.test(f));
+    for (const file of files) {
+      const source = readFileSync(join("src", file), "utf8");
+      for (const [, specifier = ""] of source.matchAll(/\b(?:from|import)[ (]"([^."][^"]*)"/g)) {
+        const name = specifier.split("/", specifier.startsWith("@") ? 2 : 1).join("/");
+        if (specifier.startsWith("node:") || builtinModules.includes(name)) continue;
+        expect(Object.keys(dependencies), `${specifier} in ${file}`).toContain(name);
+      }
+    }
   });
 
   it("copies only what exists and .dockerignore lets through, and no secret", () => {
