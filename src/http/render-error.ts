@@ -1,4 +1,4 @@
-import type { ServerResponse } from "node:http";
+import { type ServerResponse, STATUS_CODES } from "node:http";
 import type { GatewayError } from "../core/errors.ts";
 
 /** The one error body of the gateway, over HTTP. `detail` and `cause` stay out of it on purpose. */
@@ -35,6 +35,7 @@ export function sendHttpError(res: ServerResponse, error: GatewayError, requestI
     return;
   }
   const { status, headers, body } = renderHttpError(error, requestId);
-  res.writeHead(status, headers);
+  // With its reason phrase: a response that failed while its head was made would keep the upstream's.
+  res.writeHead(status, STATUS_CODES[status] ?? "", headers);
   res.end(res.req.method === "HEAD" ? undefined : body);
 }

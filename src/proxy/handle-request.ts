@@ -75,7 +75,8 @@ export interface Admitted {
  */
 export async function passGate(req: IncomingMessage, exchange: Exchange, deps: ProxyDeps): Promise<Admitted> {
   const proxyTarget = parseTarget(req.url ?? "/"); //                                                     400
-  const secret = presentedKey(req.headers) ?? proxyTarget.keyInQuery;
+  const inHeader = presentedKey(req.headers);
+  const secret = inHeader ?? proxyTarget.keyInQuery;
   let pendingKey = authenticate(secret, deps.clientAddress(req), deps); //                                401, 429
   if (pendingKey instanceof Promise) pendingKey = await pendingKey;
   const live = (exchange.live = pendingKey);
@@ -84,8 +85,7 @@ export async function passGate(req: IncomingMessage, exchange: Exchange, deps: P
   if (!target) throw new GatewayError("service.not_found");
   exchange.serviceId = target.service.id;
   // The query is not a place for keys unless this service says so; then it was no key at all.
-  if (secret === proxyTarget.keyInQuery && !target.service.settings.allowKeyInQuery)
-    throw new GatewayError("key.missing");
+  if (inHeader === null && !target.service.settings.allowKeyInQuery) throw new GatewayError("key.missing");
   enforcePolicy(live, grant, target, exchange.method, proxyTarget.path === "" ? "/" : proxyTarget.path); // 403, 405
   let admission = admit(live, deps); //                                                                   401, 429
   if (admission instanceof Promise) admission = await admission;

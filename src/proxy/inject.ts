@@ -72,6 +72,9 @@ async function openPlan(target: LiveService, reveal: () => Promise<string>): Pro
   const forms = [
     secret,
     encodeURIComponent(secret),
+    // As a JSON body quotes it, with and without the escaped slash that some writers prefer.
+    JSON.stringify(secret).slice(1, -1),
+    JSON.stringify(secret).slice(1, -1).replaceAll("/", "\\/"),
     ...(injection.kind === "basic" && header ? [header.value.slice("Basic ".length)] : []),
   ];
   return { header, query, mask: credentialEcho === "off" ? null : createEchoMask(forms) };

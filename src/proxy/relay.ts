@@ -108,6 +108,7 @@ export class Relay implements Dispatcher.DispatchHandler {
     }
     this.#status = status;
     const out = relayedHeaders(controller.rawHeaders ?? headers, rules);
+    if (headers["trailer"] !== undefined && !this.#canHaveTrailers(status, headers)) dropTrailerHeader(out);
     for (const part of ownHeaders) out.push(part);
     // HTTP/2 upstreams send no reason phrase, and some HTTP/1.1 ones one that a header may not hold.
     if (statusText !== undefined && statusText !== "" && /^[\t\x20-\x7e]+$/.test(statusText))
@@ -120,6 +121,13 @@ export class Relay implements Dispatcher.DispatchHandler {
     // A stream may be silent for long: its head goes out at the end of this turn of the loop, unless data took it along.
     if (this.#left === -1) setImmediate(this.#flushHead);
     res.on("drain", this.#onDrain);
+  }
+
+  /** Trailers travel in chunked bodies only (RFC 9112 §7.1.2); Node refuses to announce them elsewhere. */
+  #canHaveTrailers(status: number, headers: Record<string, string | string[] | undefined>): boolean {
+    const { req } = this.#options;
+    const hasBody = req.method !== "HEAD" && status !== 204 && status !== 304;
+    return hasBody && headers["content-length"] === undefined && req.httpVersion === "1.1";
   }
 
   readonly #flushHead = (): void => {
@@ -179,6 +187,10 @@ export class Relay implements Dispatcher.DispatchHandler {
     res.off("drain", this.#onDrain);
     this.#options.done(outcome);
   }
+}
+
+function dropTrailerHeader(pairs: string[]): void {
+  for (let i = pairs.length - 2; i >= 0; i -= 2) if (pairs[i]?.toLowerCase() === "trailer") pairs.splice(i, 2);
 }
 
 function isCoded(header: string | string[] | undefined): boolean {

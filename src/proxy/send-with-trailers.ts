@@ -24,7 +24,7 @@ export function sendWithTrailers(
   upstreams: Upstreams,
 ): void {
   const request = openRawRequest(
-    { ...raw, headers: [...raw.headers, "Transfer-Encoding", "chunked", "Trailer", req.headers.trailer ?? ""] },
+    { ...raw, headers: [...raw.headers, "Transfer-Encoding", "chunked", "Trailer", announced(req)] },
     upstreams,
   );
   let response: IncomingMessage | null = null;
@@ -81,6 +81,12 @@ export function sendWithTrailers(
     request.addTrailers(forwardedTrailers(req.rawTrailers));
     request.end();
   });
+}
+
+/** The names that the client announces, without those that will not pass. */
+function announced(req: IncomingMessage): string {
+  const names = (req.headers.trailer ?? "").split(",").map((name) => name.trim());
+  return names.filter((name) => name !== "" && isForwardedRequestHeader(name.toLowerCase())).join(", ");
 }
 
 function forwardedTrailers(raw: readonly string[]): [string, string][] {

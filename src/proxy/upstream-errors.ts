@@ -40,6 +40,7 @@ function codeFor(code: string, error: Error): ErrorCode {
   if (error instanceof errors.HTTPParserError || code.startsWith("HPE_")) return "upstream.protocol";
   if (/^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO|DEPTH_ZERO|SELF_SIGNED|EPROTO|HOSTNAME_MISMATCH)/.test(code))
     return "upstream.tls";
-  if (code.startsWith("ERR_HTTP2") || code.startsWith("NGHTTP2")) return "upstream.protocol";
+  // Also what Node refuses to pass on to the client, such as a header that no message may have.
+  if (code.startsWith("ERR_HTTP") || code.startsWith("NGHTTP2")) return "upstream.protocol";
   return "upstream.unreachable";
 }

@@ -20,6 +20,10 @@ beforeAll(async () => {
       pushEvent = (text) => void res.write(text);
       endEvents = () => void res.end();
     },
+    "/trailers-of-nothing": (req) =>
+      void req.socket.end("HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    "/trailers-of-known-length": (req) =>
+      void req.socket.end("HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nContent-Length: 4\r\n\r\nbody"),
     "/no-content": (_req, res) => void res.writeHead(204).end(),
     "/not-modified": (_req, res) => void res.writeHead(304, { etag: '"v1"', "content-length": "1234" }).end(),
     "/too-large": (req, res) => {
@@ -75,6 +79,14 @@ describe("a streamed response", () => {
   it("carries trailers to the client", async () => {
     const answer = await exchangeRaw(gateway.url, head("GET /v1/proxy/trailers", "TE: trailers", "Connection: close"));
     expect(answer).toMatch(/\r\n4\r\nbody\r\n0\r\ngrpc-status: 0\r\nx-checksum: abc\r\n\r\n$/i);
+  });
+
+  it("that announces trailers where there can be none is delivered all the same", async () => {
+    for (const line of ["HEAD /v1/proxy/trailers-of-nothing", "GET /v1/proxy/trailers-of-known-length"]) {
+      const answer = await exchangeRaw(gateway.url, head(line, "Connection: close"));
+      expect(answer).toMatch(/^HTTP\/1\.1 200 /);
+      expect(answer).not.toMatch(/\r\ntrailer:/i);
+    }
   });
 
   it("has no body for HEAD, 204 and 304, and leaves the connection in order", async () => {
