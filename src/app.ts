@@ -44,7 +44,7 @@ import { syncDeclared } from "./services/sync-declared.ts";
 import { acquireInstanceLock } from "./storage/instance-lock.ts";
 import { migrate } from "./storage/migrate.ts";
 import { openDatabase } from "./storage/open-database.ts";
-import { createKeyring } from "./vault/keyring.ts";
+import { openKeyring } from "./storage/open-keyring.ts";
 import { VERSION } from "./version.ts";
 
 export interface App {
@@ -86,7 +86,7 @@ async function build(config: Config, replace: Replace, opened: AsyncDisposableSt
   const clock = replace.clock ?? systemClock;
   const log = replace.log ?? createLogger(config.log.level);
   const changes = createChangeBus();
-  const keyring = createKeyring(resolveMasterKeys(config, { create: true }).keys);
+  const masterKeys = resolveMasterKeys(config, { create: true }).keys;
 
   // Storage. The lock first: a second instance must not even migrate.
   const lock = await acquireInstanceLock(config.database, {
@@ -100,6 +100,7 @@ async function build(config: Config, replace: Replace, opened: AsyncDisposableSt
   const db = openDatabase(config.database);
   opened.defer(() => db.destroy());
   await migrate(db);
+  const keyring = await openKeyring(db, masterKeys, { create: true });
   await ensureDefaultOrg(db, clock);
   const setupToken = await createSetupToken(db, keyring, {
     renew: true,

@@ -4,7 +4,7 @@ import type { Clock } from "../core/clock.ts";
 import { GatewayError } from "../core/errors.ts";
 import type { Reply } from "../http/route.ts";
 import type { Db } from "../storage/open-database.ts";
-import type { Keyring } from "../vault/keyring.ts";
+import type { Keyring, SealContext } from "../vault/keyring.ts";
 import { createClaimStore } from "./claim-store.ts";
 
 /** A stored reply is returned for so long. */
@@ -49,11 +49,7 @@ export function createRunOnce(deps: { readonly db: Db; readonly keyring: Keyring
       requestHash: keyring.hashSecret(`request ${request.fingerprint}`),
       madeAtMs: clock.now(),
     };
-    const context = {
-      orgUid: claim.orgUid,
-      recordUid: `${claim.principalUid}/${claim.keyHash}`,
-      column: "sealed_reply",
-    };
+    const context = replyContext(claim.orgUid, claim.principalUid, claim.keyHash);
 
     for (;;) {
       if (await claims.take(claim)) break;
@@ -84,6 +80,29 @@ export function createRunOnce(deps: { readonly db: Db; readonly keyring: Keyring
     await claims.settle(claim, reply.status, keyring.seal(JSON.stringify(reply), context));
     return reply;
   };
+}
+
+/** Seals replies that are under a previous master key under the current one; returns how many. @throws VaultError */
+export async function resealReplies(db: Db, keyring: Keyring): Promise<number> {
+  let moved = 0;
+  for (const row of await db.selectFrom("idempotency_keys").selectAll().execute()) {
+    if (row.sealed_reply === null || !keyring.isStale(row.sealed_reply)) continue;
+    const context = replyContext(row.org_uid, row.principal_uid, row.key_hash);
+    const { numUpdatedRows } = await db
+      .updateTable("idempotency_keys")
+      .set({ sealed_reply: keyring.seal(keyring.open(row.sealed_reply, context), context) })
+      .where("org_uid", "=", row.org_uid)
+      .where("principal_uid", "=", row.principal_uid)
+      .where("key_hash", "=", row.key_hash)
+      .where("sealed_reply", "=", row.sealed_reply)
+      .executeTakeFirstOrThrow();
+    moved += Number(numUpdatedRows);
+  }
+  return moved;
+}
+
+function replyContext(orgUid: string, principalUid: string, keyHash: string): SealContext {
+  return { orgUid, recordUid: `${principalUid}/${keyHash}`, column: "sealed_reply" };
 }
 
 /** Forgets replies older than 24 hours; returns how many. For the retention job. */

@@ -24,12 +24,19 @@ export interface Keyring {
   open(sealed: string, context: SealContext): string;
   /** Whether a sealed value is under a previous key and should be sealed again. */
   isStale(sealed: string): boolean;
-  /** Keyed hash of a bearer secret under the current key: what is stored and looked up. */
+  /** Keyed hash of a bearer secret under the first hash key: what is stored and looked up. */
   hashSecret(secret: string): string;
-  /** The same under each previous key: secrets issued before a change of master key stay valid. */
+  /** The same under each further hash key. */
   hashSecretPrevious(secret: string): readonly string[];
-  /** HMAC for the audit chain, under the oldest key, so that a chain stays verifiable over key changes. */
+  /** HMAC for the audit chain, under a key that outlives changes of the master key. */
   auditMac(data: string): string;
+}
+
+/** What is not sealed but hashed with. Made once for a database and kept in it, sealed: storage/open-keyring.ts. */
+export interface WorkingKeys {
+  /** The first one hashes new secrets. */
+  readonly hash: readonly Buffer[];
+  readonly audit: Buffer;
 }
 
 export class VaultError extends Error {
@@ -57,12 +64,29 @@ export function newMasterKey(): string {
   return randomBytes(32).toString("hex");
 }
 
-/** @param masters the current key first, then previous ones; 32 bytes each. */
-export function createKeyring(masters: readonly Buffer[]): Keyring {
-  const keys = masters.map(deriveKeys);
+/**
+ * The working keys that these master keys stand for: hashes under each of them, the current one first, and
+ * the audit chain under the oldest.
+ */
+export function deriveWorkingKeys(masters: readonly Buffer[]): WorkingKeys {
+  const oldest = masters.at(-1);
+  if (!oldest) throw new VaultError("a keyring needs at least one master key");
+  return {
+    hash: masters.map((master) => derive(master, "bifrost/v1/secret-hash")),
+    audit: derive(oldest, "bifrost/v1/audit-chain"),
+  };
+}
+
+/**
+ * @param masters the current key first, then previous ones; 32 bytes each
+ * @param working those that the database keeps; without, they are derived from the master keys
+ */
+export function createKeyring(masters: readonly Buffer[], working = deriveWorkingKeys(masters)): Keyring {
+  const keys = masters.map(sealingKey);
   const [current] = keys;
-  const oldest = keys.at(-1);
-  if (!current || !oldest) throw new VaultError("a keyring needs at least one master key");
+  const [hashKey, ...previousHashKeys] = working.hash.map(toKeyObject);
+  if (!current || !hashKey) throw new VaultError("a keyring needs at least one master key");
+  const auditKey = toKeyObject(working.audit);
   const byId = new Map(keys.map((key) => [key.id, key]));
 
   return {
@@ -94,27 +118,27 @@ export function createKeyring(masters: readonly Buffer[]): Keyring {
     },
 
     isStale: (sealed) => sealed.split(".")[1] !== current.id,
-    hashSecret: (secret) => mac(current.hash, secret),
-    hashSecretPrevious: (secret) => keys.slice(1).map((key) => mac(key.hash, secret)),
-    auditMac: (data) => mac(oldest.audit, data),
+    hashSecret: (secret) => mac(hashKey, secret),
+    hashSecretPrevious: (secret) => previousHashKeys.map((key) => mac(key, secret)),
+    auditMac: (data) => mac(auditKey, data),
   };
 }
 
-function deriveKeys(master: Buffer) {
+function sealingKey(master: Buffer) {
   return {
     id: createHash("sha256").update("bifrost key id").update(master).digest("hex").slice(0, 8),
-    seal: derive(master, "bifrost/v1/seal"),
-    hash: derive(master, "bifrost/v1/secret-hash"),
-    audit: derive(master, "bifrost/v1/audit-chain"),
+    seal: toKeyObject(derive(master, "bifrost/v1/seal")),
   };
 }
 
-/**
- * HKDF-SHA-256 (RFC 5869): one key per purpose, so that none can be used for another. A KeyObject, since
- * Node makes one of a buffer on every use, which costs ten times the HMAC itself (measured: 15 µs, not 1.6).
- */
-function derive(master: Buffer, purpose: string): KeyObject {
-  return createSecretKey(Buffer.from(hkdfSync("sha256", master, Buffer.alloc(0), purpose, 32)));
+/** HKDF-SHA-256 (RFC 5869): one key per purpose, so that none can be used for another. */
+function derive(master: Buffer, purpose: string): Buffer {
+  return Buffer.from(hkdfSync("sha256", master, Buffer.alloc(0), purpose, 32));
+}
+
+/** Node makes one of a buffer on every use, which costs ten times the HMAC itself (measured: 15 µs, not 1.6). */
+function toKeyObject(key: Buffer): KeyObject {
+  return createSecretKey(key);
 }
 
 function mac(key: KeyObject, data: string): string {

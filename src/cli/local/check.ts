@@ -5,7 +5,8 @@ import { resolveMasterKeys } from "../../config/master-key.ts";
 import { secretContext } from "../../credentials/reveal.ts";
 import { pendingMigrations } from "../../storage/migrate.ts";
 import type { Db } from "../../storage/open-database.ts";
-import { createKeyring, type Keyring } from "../../vault/keyring.ts";
+import { openKeyring } from "../../storage/open-keyring.ts";
+import type { Keyring } from "../../vault/keyring.ts";
 import type { ConfigFlags, Context } from "../context.ts";
 import { CliFailure, EXIT } from "../failure.ts";
 import { loadSettings, withDatabase } from "./open-config.ts";
@@ -23,7 +24,7 @@ export async function check({ output, terminal }: Context, options: ConfigFlags)
   const findings = [
     { check: "configuration", ok: true, detail: config.file ?? "environment and defaults" },
     key.finding,
-    ...(await checkDatabase(config, key.keyring)),
+    ...(await checkDatabase(config, key.masters)),
     await checkRedis(config),
   ];
   for (const warning of config.warnings) output.note(`warning: ${warning}`);
@@ -43,21 +44,21 @@ export async function check({ output, terminal }: Context, options: ConfigFlags)
   }
 }
 
-function checkKey(config: Config): { finding: Finding; keyring: Keyring | null } {
+function checkKey(config: Config): { finding: Finding; masters: readonly Buffer[] | null } {
   const finding = (ok: boolean, detail: string) => ({ check: "encryption key", ok, detail });
   try {
     const { keys } = resolveMasterKeys(config, { create: false });
     const source = config.encryption.keys.length > 0 ? "from the configuration" : config.encryption.keyFile;
     const previous = keys.length > 1 ? `, ${keys.length - 1} previous` : "";
-    return { finding: finding(true, source + previous), keyring: createKeyring(keys) };
+    return { finding: finding(true, source + previous), masters: keys };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const [problem] = error.problems;
-    return { finding: finding(false, `${problem?.message}. ${problem?.remedy}`), keyring: null };
+    return { finding: finding(false, `${problem?.message}. ${problem?.remedy}`), masters: null };
   }
 }
 
-async function checkDatabase(config: Config, keyring: Keyring | null): Promise<Finding[]> {
+async function checkDatabase(config: Config, masters: readonly Buffer[] | null): Promise<Finding[]> {
   const { database } = config;
   if (database.dialect === "sqlite" && database.path !== ":memory:" && !existsSync(database.path)) {
     const detail = `${database.path} does not exist yet; "bifrost serve" or "bifrost migrate" makes it`;
@@ -72,11 +73,21 @@ async function checkDatabase(config: Config, keyring: Keyring | null): Promise<F
         ];
       }
       const reachable = { check: "database", ok: true, detail: `${database.dialect}, schema up to date` };
-      return keyring ? [reachable, await checkSecrets(db, keyring)] : [reachable];
+      return masters ? [reachable, ...(await checkMasterKeys(db, masters))] : [reachable];
     });
   } catch (error) {
     if (error instanceof CliFailure) return [{ check: "database", ok: false, detail: error.message }];
     throw error;
+  }
+}
+
+async function checkMasterKeys(db: Db, masters: readonly Buffer[]): Promise<Finding[]> {
+  try {
+    return [await checkSecrets(db, await openKeyring(db, masters, { create: false }))];
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const [problem] = error.problems;
+    return [{ check: "root keys", ok: false, detail: `cannot be opened: ${problem?.message}. ${problem?.remedy}` }];
   }
 }
 

@@ -1,8 +1,10 @@
 import { resolveMasterKeys } from "../../config/master-key.ts";
 import { secretContext } from "../../credentials/reveal.ts";
+import { resealReplies } from "../../idempotency/run-once.ts";
 import { signingKeyContext } from "../../proxy/signing-keys.ts";
 import type { Db } from "../../storage/open-database.ts";
-import { createKeyring, type Keyring, VaultError } from "../../vault/keyring.ts";
+import { openKeyring, resealWorkingKeys } from "../../storage/open-keyring.ts";
+import { type Keyring, VaultError } from "../../vault/keyring.ts";
 import type { ConfigFlags, Context } from "../context.ts";
 import { CliFailure, EXIT } from "../failure.ts";
 import { loadSettings, withDatabase } from "./open-config.ts";
@@ -10,10 +12,18 @@ import { loadSettings, withDatabase } from "./open-config.ts";
 /** Moves every stored secret to the current master key. May be repeated, and run beside a gateway. */
 export async function reencrypt({ output, terminal }: Context, options: ConfigFlags): Promise<void> {
   const config = loadSettings(terminal, options);
-  const keyring = createKeyring(resolveMasterKeys(config, { create: false }).keys);
-  const counts = await withDatabase(config, (db) => moveSecrets(db, keyring));
-  const text = `Moved ${counts.root_keys} root key secrets and ${counts.signing_keys} signing keys.`;
-  output.done(counts.root_keys + counts.signing_keys === 0 ? "Nothing to do." : text, counts);
+  const { keys } = resolveMasterKeys(config, { create: false });
+  const counts = await withDatabase(config, async (db) => {
+    const keyring = await openKeyring(db, keys, { create: false });
+    const moved = { ...(await moveSecrets(db, keyring)), replies: await resealReplies(db, keyring) };
+    // Last: once these are moved, a gateway starts without the previous key.
+    return { ...moved, working_keys: Number(await resealWorkingKeys(db, keyring)) };
+  });
+  const isDone = Object.values(counts).every((count) => count === 0);
+  const text =
+    `Moved ${counts.root_keys} root key secrets, ${counts.signing_keys} signing keys, ${counts.replies} stored replies ` +
+    "and the keys under which secrets are hashed. The previous encryption key is no longer needed.";
+  output.done(isDone ? "Nothing to do." : text, counts);
 }
 
 /** Row by row, each written only if it is still as it was read: a secret replaced meanwhile is left alone. */

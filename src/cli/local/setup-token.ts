@@ -1,6 +1,6 @@
 import { resolveMasterKeys } from "../../config/master-key.ts";
 import { createSetupToken } from "../../identity/setup.ts";
-import { createKeyring } from "../../vault/keyring.ts";
+import { openKeyring } from "../../storage/open-keyring.ts";
 import type { ConfigFlags, Context } from "../context.ts";
 import { CliFailure, EXIT } from "../failure.ts";
 import { loadSettings, withDatabase } from "./open-config.ts";
@@ -8,8 +8,10 @@ import { loadSettings, withDatabase } from "./open-config.ts";
 /** Makes a new set-up token; the running gateway accepts it at once. @throws CliFailure when set-up is done */
 export async function renewSetupToken({ output, terminal }: Context, options: ConfigFlags): Promise<void> {
   const config = loadSettings(terminal, options);
-  const keyring = createKeyring(resolveMasterKeys(config, { create: false }).keys);
-  const token = await withDatabase(config, (db) => createSetupToken(db, keyring, { renew: true }));
+  const { keys } = resolveMasterKeys(config, { create: false });
+  const token = await withDatabase(config, async (db) =>
+    createSetupToken(db, await openKeyring(db, keys, { create: false }), { renew: true }),
+  );
   if (token === null) {
     throw new CliFailure(EXIT.conflict, "This gateway is set up already.", {
       code: "setup.done",
