@@ -28,8 +28,11 @@ export function isAgentId(text: string): boolean {
   return AGENT_ID.test(text) && text !== "." && text !== "..";
 }
 
-/** A request id that a client may choose: 8 to 128 visible characters that need no quoting anywhere. */
-const REQUEST_ID = /^[A-Za-z0-9._:-]{8,128}$/;
+/**
+ * A request id that a client may choose: 8 to 128 visible characters that need no quoting anywhere. Not one that
+ * begins like a secret of ours: it would be logged and sent to the upstream.
+ */
+const REQUEST_ID = /^(?!bf[kustx]_)[A-Za-z0-9._:-]{8,128}$/;
 
 /** The client's request id where it is well formed, else a new one. */
 export function requestIdFrom(header: string | undefined): string {
