@@ -15,7 +15,7 @@ export function pageRequest(query: { limit: number; cursor?: string | undefined 
 
 /**
  * A list reply: the body is a plain array, as clients of the first API expect; where there is a next
- * page, `X-Next-Cursor` carries what to pass as `cursor`.
+ * page, `X-Next-Cursor` carries what to pass as `cursor`, and the server adds the same as a `Link`.
  */
 export function listReply<T, Body>(page: Page<T>, toBody: (item: T) => Body): Reply<Body[]> {
   return {

@@ -129,27 +129,57 @@ function operation(route: Route, schemaOf: (schema: z.ZodType, io: "input" | "ou
           },
         }
       : {}),
-    responses: { ...successes(route, schemaOf), ...failures(codes) },
+    responses: responses(route, codes, schemaOf),
   };
 }
 
-function successes(route: Route, schemaOf: (schema: z.ZodType, io: "input" | "output") => Json): Json {
-  return Object.fromEntries(
-    Object.entries(route.replies).map(([status, schema]) => [
-      status,
-      schema === null
-        ? { description: "Done; no body." }
-        : { description: "Success.", content: { [mediaTypeOf(schema)]: { schema: schemaOf(schema, "output") } } },
-    ]),
-  );
+function responses(
+  route: Route,
+  codes: ReadonlySet<ErrorCode>,
+  schemaOf: (schema: z.ZodType, io: "input" | "output") => Json,
+): Json {
+  const found: Record<string, Json> = failures(codes);
+  for (const [status, schema] of Object.entries(route.replies)) {
+    const isError = Number(status) >= 400;
+    // A status can be both a route's own reply and an error, as 503 of a readiness check.
+    const other = found[status];
+    const own = isError ? "" : schema === null ? "Done; no body." : "Success.";
+    found[status] = {
+      description: other === undefined ? own : `${own} ${String(other["description"])}`.trim(),
+      ...(isList(route) && !isError ? { headers: PAGE_HEADERS } : {}),
+      ...(schema === null ? {} : { content: { ...contentOf(schema, schemaOf), ...(other?.["content"] as Json) } }),
+    };
+  }
+  return found;
 }
 
-/** As the server sends it: text as it is, all else as JSON. */
-function mediaTypeOf(schema: z.ZodType): string {
-  return schema instanceof z.ZodString ? "text/plain" : "application/json";
+function contentOf(schema: z.ZodType, schemaOf: (schema: z.ZodType, io: "input" | "output") => Json): Json {
+  // http/server.ts sends a string as it is.
+  const type = schema instanceof z.ZodString ? "text/plain" : "application/json";
+  return { [type]: { schema: schemaOf(schema, "output") } };
 }
 
-function failures(codes: ReadonlySet<ErrorCode>): Json {
+/** Every list pages the same way: http/list.ts. */
+function isList(route: Route): boolean {
+  return route.query !== null && "cursor" in route.query.shape;
+}
+
+const PAGE_HEADERS: Json = {
+  "X-Next-Cursor": {
+    description: "What to pass as `cursor` for the next page. Absent on the last one.",
+    schema: { type: "string" },
+  },
+  Link: {
+    description: 'The next page as `rel="next"` (RFC 8288). Absent on the last one.',
+    schema: { type: "string" },
+  },
+};
+
+const RETRY_AFTER: Json = {
+  "Retry-After": { description: "Seconds to wait before the request is repeated.", schema: { type: "integer" } },
+};
+
+function failures(codes: ReadonlySet<ErrorCode>): Record<string, Json> {
   const byStatus = new Map<number, ErrorCode[]>();
   for (const code of codes) {
     const { status } = ERRORS[code];
@@ -162,6 +192,7 @@ function failures(codes: ReadonlySet<ErrorCode>): Json {
         String(status),
         {
           description: list.map((code) => `\`${code}\``).join(", "),
+          ...(status === 429 ? { headers: RETRY_AFTER } : {}),
           content: { "application/json": { schema: { $ref: "#/components/schemas/Error" } } },
         },
       ]),

@@ -111,11 +111,20 @@ async function serve(
 
   reply
     .code(result.status)
-    .headers({ "x-request-id": context.requestId, "cache-control": "no-store", ...result.headers });
+    .headers({ "x-request-id": context.requestId, "cache-control": "no-store", ...withNextLink(result, request) });
   if (result.body === null) return reply.send();
   return reply
     .type(typeof result.body === "string" ? "text/plain; charset=utf-8" : "application/json; charset=utf-8")
     .send(result.body);
+}
+
+/** RFC 8288: where there is a next page, the same list with its cursor. Relative, so that no Host header is believed. */
+function withNextLink({ headers = {} }: Reply<unknown>, request: FastifyRequest): Readonly<Record<string, string>> {
+  const cursor = headers["x-next-cursor"];
+  if (cursor === undefined) return headers;
+  const { pathname, searchParams } = new URL(request.raw.url ?? "/", "http://gateway");
+  searchParams.set("cursor", cursor);
+  return { ...headers, link: `<${pathname}?${searchParams.toString()}>; rel="next"` };
 }
 
 async function admit(
