@@ -152,6 +152,7 @@ async function forward(
         rate["ratelimit-policy"],
       ],
       refuseCoded: settings.credentialEcho === "strict",
+      idleMs: settings.timeouts.idleMs,
       totalTimeoutMs: settings.timeouts.totalMs,
       done(outcome) {
         forget();

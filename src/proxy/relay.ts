@@ -15,6 +15,8 @@ export interface RelayOptions {
   readonly ownHeaders: readonly string[];
   /** Refuse a body whose content coding hides it from the mask. */
   readonly refuseCoded: boolean;
+  /** How long a client may take nothing of what waits for it; 0 for ever. */
+  readonly idleMs: number;
   /** 0 for none. */
   readonly totalTimeoutMs: number;
   /** Called once, when the exchange has ended in whatever way. */
@@ -51,6 +53,7 @@ export class Relay implements Dispatcher.DispatchHandler {
   #last: Buffer | null = null;
   #bodyBegan = false;
   #informational = 0;
+  #stalled: NodeJS.Timeout | null = null;
 
   constructor(options: RelayOptions) {
     this.#options = options;
@@ -144,7 +147,11 @@ export class Relay implements Dispatcher.DispatchHandler {
       this.#last = data;
       return;
     }
-    if (!this.#options.res.write(data)) controller.pause();
+    if (this.#options.res.write(data)) return;
+    controller.pause();
+    // Undici's own idle time rests while it is paused: a client that stops reading would hold the upstream for ever.
+    const { res, idleMs } = this.#options;
+    if (idleMs > 0) this.#stalled ??= setTimeout(() => res.destroy(), idleMs);
   }
 
   onResponseEnd(
@@ -169,6 +176,7 @@ export class Relay implements Dispatcher.DispatchHandler {
   }
 
   readonly #onDrain = (): void => {
+    this.#endStall();
     this.#controller?.resume();
   };
 
@@ -178,9 +186,15 @@ export class Relay implements Dispatcher.DispatchHandler {
     this.#controller?.abort(new GatewayError("upstream.reset", { detail: "the client went away" }));
   };
 
+  #endStall(): void {
+    if (this.#stalled) clearTimeout(this.#stalled);
+    this.#stalled = null;
+  }
+
   #finish(outcome: RelayOutcome): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#endStall();
     if (this.#timer) clearTimeout(this.#timer);
     const { res } = this.#options;
     res.off("close", this.#onClientClose);

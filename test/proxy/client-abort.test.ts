@@ -174,6 +174,21 @@ describe("a client that goes away", () => {
 });
 
 describe("a client that stays but stops", () => {
+  it("reading its response is cut off after the service's idle time, and the upstream with it", async () => {
+    const idle = await gateway.service(upstream.origin, {
+      settings: { timeouts: { connectMs: 1_000, headersMs: 60_000, idleMs: 100, totalMs: 0 } },
+    });
+    secret = (await gateway.key(idle)).secret;
+    const arrival = upstream.next();
+    const client = await openRaw(gateway.url);
+    client.socket.pause();
+    client.send(head("GET /v1/proxy/endless"));
+    expect(await (await arrival).aborted).toBe(true);
+    await vi.waitUntil(() => gateway.exchanges.length === 1 && gateway.openRequests() === 0);
+    expect(gateway.exchanges[0]).toMatchObject({ status: 200, error: null });
+    client.socket.destroy();
+  });
+
   it("sending its body is cut off after the service's idle time, small body or large", async () => {
     const idle = await gateway.service(upstream.origin, {
       settings: { timeouts: { connectMs: 1_000, headersMs: 60_000, idleMs: 50, totalMs: 0 } },
