@@ -17,7 +17,7 @@ export interface RunningGateway {
 export async function startGateway(dataDir: string): Promise<RunningGateway> {
   const child = spawn(process.execPath, [join(root, "bin", "bifrost.mjs"), "serve", "--json"], {
     cwd: root,
-    env: { ...process.env, BIFROST_DATA_DIR: dataDir, BIFROST_PORT: "0", BIFROST_LOG_LEVEL: "warn" },
+    env: { ...withoutSettings(process.env), BIFROST_DATA_DIR: dataDir, BIFROST_PORT: "0", BIFROST_LOG_LEVEL: "warn" },
     stdio: ["ignore", "pipe", "inherit"],
   });
   const { url, setup_token: setupToken } = await firstLine(child);
@@ -31,6 +31,11 @@ export async function startGateway(dataDir: string): Promise<RunningGateway> {
       return code;
     },
   };
+}
+
+/** Settings of another gateway on this machine are not the demo's. */
+function withoutSettings(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^(?:BIFROST|MCP_GATEWAY)_/.test(name)));
 }
 
 async function firstLine(child: ChildProcess): Promise<{ url: string; setup_token: string }> {

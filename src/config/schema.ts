@@ -195,7 +195,7 @@ export const ConfigSchema = z.strictObject({
   previous_encryption_keys: setting(z.array(SecretText).max(10, { error: "more than 10" }).default([]), {
     takes: "a list of earlier master keys, the latest first",
     description:
-      "Still accepted. `bifrost reencrypt` moves stored root keys to the current one; issued keys stay valid only while the key they were issued under is here.",
+      "Still accepted. Once `bifrost reencrypt` has moved what is stored to the current one, they are no longer needed.",
     env: ["BIFROST_PREVIOUS_ENCRYPTION_KEYS"],
     secret: true,
   }),

@@ -6,8 +6,8 @@ const AFTER = `
 Order of a key change:
   1. Set the new key as BIFROST_ENCRYPTION_KEY and the old one as BIFROST_PREVIOUS_ENCRYPTION_KEYS; restart the gateway.
   2. Run this command; it may be repeated, and the gateway may run meanwhile.
-  3. Keep the old key as long as keys, API keys and sessions issued under it shall work and the audit trail shall be
-     verifiable: those are hashes, which cannot be moved.`;
+  3. Remove the old key from the configuration. Issued keys and sessions go on working, and the audit trail stays
+     verifiable.`;
 
 export function addReencryptCommand(program: Command, terminal: Terminal): void {
   const command = program
