@@ -57,7 +57,7 @@ async function describeApi(): Promise<string> {
     { log: createLogger("silent") },
   );
   try {
-    return JSON.stringify(app.openapi);
+    return JSON.stringify(app.openapi());
   } finally {
     await app.close();
   }

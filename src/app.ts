@@ -1,14 +1,12 @@
 import { createDenialRecorder } from "./audit/denials.ts";
 import { createAuditLog } from "./audit/log.ts";
 import { auditRoutes } from "./audit/routes.ts";
-import { joinCluster } from "./cluster/join.ts";
 import { resolveMasterKeys } from "./config/master-key.ts";
 import type { Config } from "./config/model.ts";
 import { createChangeBus } from "./core/changes.ts";
 import { type Clock, steadyClock, systemClock } from "./core/clock.ts";
 import { GatewayError } from "./core/errors.ts";
 import { createLogger, type Logger } from "./core/log.ts";
-import { createMetrics } from "./core/metrics.ts";
 import { credentialRoutes } from "./credentials/routes.ts";
 import { createCredentialStore } from "./credentials/store.ts";
 import { createCatalog } from "./gate/catalog.ts";
@@ -29,9 +27,7 @@ import { issueServiceTokenWith } from "./keys/service-token.ts";
 import { createKeyStore } from "./keys/store.ts";
 import { createGuessThrottle, GUESS_THROTTLE_DEFAULTS } from "./limits/guess-throttle.ts";
 import { createMemoryLimits } from "./limits/memory-limits.ts";
-import { createMcpEndpoint, MCP_PATHS } from "./mcp/endpoint.ts";
-import { frontDoorFor } from "./mcp/front-door.ts";
-import { wireMcp } from "./mcp/wire.ts";
+import { createMcpPlane } from "./mcp/plane.ts";
 import { createProxyHandler } from "./proxy/handle-request.ts";
 import { createSigningKeys } from "./proxy/signing-keys.ts";
 import { isProxyTarget } from "./proxy/target.ts";
@@ -58,7 +54,7 @@ export interface App {
   readonly setupToken: string | null;
   /** For documentation and tests. */
   readonly routes: readonly Route[];
-  readonly openapi: Record<string, unknown>;
+  openapi(): Record<string, unknown>;
 }
 
 /** All that a test may swap. */
@@ -113,7 +109,9 @@ async function build(config: Config, replace: Replace, opened: AsyncDisposableSt
   const cluster =
     config.redisUrl === null
       ? null
-      : await joinCluster({
+      : await (
+          await import("./cluster/join.ts")
+        ).joinCluster({
           redisUrl: config.redisUrl,
           changes,
           log,
@@ -135,7 +133,9 @@ async function build(config: Config, replace: Replace, opened: AsyncDisposableSt
   const clientAddress = createClientAddress(config.server.trustedProxies);
   const signingKeys = createSigningKeys(db, keyring, clock);
   const keys = createKeyCache({ changes, findBySecretHash: (hash) => keyStore.findBySecretHash(hash, clock.now()) });
-  const metrics = config.metrics.enabled ? createMetrics({ requests: () => proxy.openRequests.size }) : null;
+  const metrics = config.metrics.enabled
+    ? (await import("./core/metrics.ts")).createMetrics({ requests: () => proxy.openRequests.size })
+    : null;
   const proxy = wireProxy({
     clock,
     log,
@@ -156,8 +156,8 @@ async function build(config: Config, replace: Replace, opened: AsyncDisposableSt
   opened.defer(() => proxy.upstreams.close());
   const authenticator = createAuthenticator({ ...writes, throttle });
   const keyWrites = { ...writes, limits: config.keys };
-  const mcp = createMcpEndpoint(
-    wireMcp({
+  const mcp = createMcpPlane(
+    {
       version: VERSION,
       log,
       clientAddress,
@@ -166,8 +166,8 @@ async function build(config: Config, replace: Replace, opened: AsyncDisposableSt
       gate: proxy.deps,
       keyWrites,
       orgIdOf: orgNames.idOf,
-    }),
-    frontDoorFor(config.server),
+    },
+    config.server,
   );
   opened.defer(() => mcp.close());
 
@@ -213,7 +213,7 @@ async function build(config: Config, replace: Replace, opened: AsyncDisposableSt
 
   const planes: Plane[] = [
     { owns: isProxyTarget, handle: createProxyHandler(proxy.deps), upgrade: createUpgradeHandler(proxy.deps) },
-    ...(config.mcp.enabled ? [{ owns: isMcpTarget, handle: mcp.handle }] : []),
+    ...(config.mcp.enabled ? [mcp] : []),
   ];
   const server = createGatewayServer({
     host: config.server.host,
@@ -250,12 +250,6 @@ async function build(config: Config, replace: Replace, opened: AsyncDisposableSt
     routes,
     openapi: management.openapi,
   };
-}
-
-function isMcpTarget(url: string): boolean {
-  if (!url.startsWith("/mcp")) return false;
-  const path = url.split("?", 1)[0] ?? "";
-  return MCP_PATHS.includes(path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path);
 }
 
 function urlHost(host: string): string {

@@ -1,7 +1,5 @@
 import { createHash } from "node:crypto";
 import type { IncomingMessage, RequestListener } from "node:http";
-import swagger from "@fastify/swagger";
-import swaggerUi from "@fastify/swagger-ui";
 import fastify, { type FastifyError, type FastifyReply, type FastifyRequest } from "fastify";
 import { z } from "zod";
 import { type FieldProblem, GatewayError, toGatewayError } from "../core/errors.ts";
@@ -10,6 +8,7 @@ import type { Logger } from "../core/log.ts";
 import { authorize } from "../access/authorize.ts";
 import type { Principal } from "../access/principal.ts";
 import type { ClientAddressOf } from "./client-address.ts";
+import { createDocsListener, isDocsTarget } from "./docs.ts";
 import { describeRoutes } from "./openapi.ts";
 import { renderHttpError } from "./render-error.ts";
 import type { Reply, RequestContext, Route } from "./route.ts";
@@ -40,7 +39,7 @@ export interface ManagementDeps {
  */
 export async function createManagementListener(
   deps: ManagementDeps,
-): Promise<{ listener: RequestListener; openapi: Record<string, unknown>; close(): Promise<void> }> {
+): Promise<{ listener: RequestListener; openapi(): Record<string, unknown>; close(): Promise<void> }> {
   const app = fastify({
     bodyLimit: MAX_BODY_BYTES,
     logger: false,
@@ -50,7 +49,8 @@ export async function createManagementListener(
     routerOptions: { maxParamLength: 128 },
     exposeHeadRoutes: true,
   });
-  const openapi = describeRoutes(deps.routes, deps.version);
+  const describe = () => describeRoutes(deps.routes, deps.version);
+  const docs = createDocsListener(describe);
 
   app.setErrorHandler((error: FastifyError, request, reply) => sendError(deps, error, request, reply));
   app.setNotFoundHandler((request, reply) => sendError(deps, notFound(deps.routes, request), request, reply));
@@ -58,13 +58,6 @@ export async function createManagementListener(
   // zod parses in `serve`; Fastify itself validates and serializes nothing.
   app.setValidatorCompiler(() => () => true);
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
-
-  await app.register(swagger, { mode: "static", specification: { document: openapi as never } });
-  await app.register(swaggerUi, { routePrefix: "/docs", staticCSP: true });
-  app.get("/docs/openapi.json", (_request, reply) => reply.send(openapi));
-  app.get("/docs/openapi.yaml", (_request, reply) =>
-    reply.type("application/yaml; charset=utf-8").send(app.swagger({ yaml: true })),
-  );
 
   for (const route of deps.routes) {
     app.route({
@@ -74,7 +67,14 @@ export async function createManagementListener(
     });
   }
   await app.ready();
-  return { listener: (req, res) => app.routing(req, res), openapi, close: () => app.close() };
+  return {
+    listener: (req, res) => (isDocsTarget(req.url ?? "") ? docs.listener(req, res) : app.routing(req, res)),
+    openapi: describe,
+    async close() {
+      await docs.close();
+      await app.close();
+    },
+  };
 }
 
 async function serve(

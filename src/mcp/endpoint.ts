@@ -17,9 +17,6 @@ export interface McpEndpoint {
   close(): Promise<void>;
 }
 
-/** The paths that are handed to {@link McpEndpoint.handle}. */
-export const MCP_PATHS: readonly string[] = ["/mcp", "/mcp/bifrost"];
-
 /**
  * The gateway as an MCP server, in both eras: 2025-11-25 and before without sessions, and 2026-07-28. The order of the
  * stages in `handle` is the security argument: each refuses before the next one costs anything, and nothing of the body is

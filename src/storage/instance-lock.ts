@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { Client } from "pg";
+import type { Client } from "pg";
 import type { DatabaseConfig } from "./open-database.ts";
 
 /** Held for as long as the instance runs. Releasing it again does nothing. */
@@ -77,13 +77,14 @@ const END_SESSION =
 
 async function lockPostgres(url: string, options: InstanceLockOptions): Promise<InstanceLock> {
   const { shared, onLost, checkEveryMs = 5_000 } = options;
+  const { default: pg } = await import("pg");
   let client: Client | null = null;
   let session: Session | null = null;
   let closed = false;
   let checking: Promise<void> = Promise.resolve();
 
   async function connect(): Promise<void> {
-    const next = new Client({
+    const next = new pg.Client({
       connectionString: url,
       connectionTimeoutMillis: CHECK_DEADLINE_MS,
       query_timeout: CHECK_DEADLINE_MS,

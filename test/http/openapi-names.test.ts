@@ -28,6 +28,6 @@ it("no object in the API description is untyped", () => {
     if ("type" in node && node.type === "object" && !typed) untyped.push(at);
     for (const [name, child] of Object.entries(node)) visit(child, `${at}/${name}`);
   };
-  visit(gateway.app.openapi, "");
+  visit(gateway.app.openapi(), "");
   expect(untyped).toEqual([]);
 });

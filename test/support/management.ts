@@ -129,7 +129,7 @@ export async function startManagement(options: Options = {}) {
     url,
     call,
     routes,
-    openapi: management.openapi,
+    openapi: management.openapi(),
     db: database.db,
     keyring,
     clock,
