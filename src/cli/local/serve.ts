@@ -80,5 +80,7 @@ function announce(
 }
 
 function setupCommand(url: string, token: string): string {
-  return `bifrost setup --token ${token}${url === "http://127.0.0.1:3333" ? "" : ` --url ${url}`}`;
+  // `npm start` runs in a clone, where nobody may have put the command on PATH; npx finds the clone's own.
+  const command = process.env["npm_lifecycle_event"] === undefined ? "bifrost" : "npx bifrost";
+  return `${command} setup --token ${token}${url === "http://127.0.0.1:3333" ? "" : ` --url ${url}`}`;
 }
