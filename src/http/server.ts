@@ -48,6 +48,8 @@ export async function createManagementListener(
     requestIdHeader: false,
     routerOptions: { maxParamLength: 128 },
     exposeHeadRoutes: true,
+    // A path that cannot be decoded fails before any handler; the framework's own answer has another form.
+    frameworkErrors: (error, request, reply) => void sendError(deps, error, request as never, reply as never),
   });
   const describe = () => describeRoutes(deps.routes, deps.version);
   const docs = createDocsListener(describe);
@@ -248,12 +250,16 @@ function sendError(
 function fromFramework(thrown: FastifyError | GatewayError): GatewayError {
   if (thrown instanceof GatewayError) return thrown;
   switch (thrown.statusCode) {
-    case 400:
-      return new GatewayError("request.invalid", { fields: [{ path: "", message: "not valid JSON" }], cause: thrown });
+    case 400: {
+      const message = thrown.code === "FST_ERR_BAD_URL" ? "the path is not validly percent-encoded" : "not valid JSON";
+      return new GatewayError("request.invalid", { fields: [{ path: "", message }], cause: thrown });
+    }
     case 413:
       return new GatewayError("request.too_large", { cause: thrown });
     case 415:
       return new GatewayError("request.unsupported_media_type", { cause: thrown });
+    // A path parameter longer than any id: there is no such thing.
+    case 414:
     case 404:
       return new GatewayError("request.not_found", { cause: thrown });
     default:
