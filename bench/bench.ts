@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { cpus } from "node:os";
+import { join } from "node:path";
 import { startGateway } from "./gateway.ts";
 import { bundledGenerator, checkTarget, wrkGenerator, type LoadGenerator, type Target } from "./load.ts";
 import { measureInterleaved, soak, type Contestant } from "./measure.ts";
@@ -7,6 +8,7 @@ import { startCheapUpstream, startNginxProxy } from "./nginx.ts";
 import type { Options } from "./options.ts";
 import { installPeer, nodesForPeer, nodeVersion, peerTarget, peerVersion, startPeerOnBestNode } from "./peer.ts";
 import { findProgram, freePort, pinSelf, placement, residentMib, start, type Running } from "./processes.ts";
+import { describeProfile, profileOptions } from "./profile.ts";
 import { latencyTable, summary, workloadTable, type Findings } from "./report.ts";
 import { memoryTrend } from "./stats.ts";
 import { holdStreams, timeToFirstByteMs } from "./streams.ts";
@@ -60,6 +62,22 @@ export async function runBench(options: Options, folder: string, keep: Keep): Pr
   sayAlone(findings, options, say);
   for (const { name, target } of [...field.post, ...field.get]) await checkTarget(name, target);
   process.stdout.write(`${summary(findings, { ...field.versions, options })}\n`);
+}
+
+/** Prints where the gateway's own CPU time goes under the POST load, start included. */
+export async function runProfile(options: Options, folder: string, keep: Keep): Promise<void> {
+  const where = placement();
+  if (where) pinSelf(where.load);
+  const wrk = options.wrk ? findProgram("wrk") : null;
+  const generator = wrk ? wrkGenerator(wrk, folder, where?.load) : bundledGenerator(folder, where?.load);
+  const upstream = keep(await startNode("upstream.ts", where?.upstream, []));
+  const profiles = join(folder, "profile");
+  const ports = { post: upstream.port, get: upstream.port };
+  const own = keep(await startGateway(folder, where?.proxy, ports, profileOptions(profiles)));
+  await checkTarget("gateway", own.post);
+  await generator.run(own.post, options.connections, options.seconds * options.rounds);
+  await own.stop();
+  for (const line of describeProfile(profiles, 40)) process.stdout.write(`${line}\n`);
 }
 
 /** Nobody's stream may fail but the peer's: what it answered is printed, and its figure is n/a. */

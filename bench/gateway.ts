@@ -24,17 +24,15 @@ export async function startGateway(
   folder: string,
   core: number | undefined,
   upstreams: { readonly post: number; readonly get: number },
+  nodeOptions: readonly string[] = [],
 ): Promise<Gateway> {
   const port = await freePort();
   const home = join(folder, "gateway");
   mkdirSync(home, { recursive: true });
   const config = join(home, "bifrost.toml");
   writeFileSync(config, configuration(home, port));
-  const running = await start([process.execPath, join(root, "bin", "bifrost.mjs"), "serve", "--config", config], {
-    core,
-    port,
-    cwd: home,
-  });
+  const command = [process.execPath, ...nodeOptions, join(root, "bin", "bifrost.mjs"), "serve", "--config", config];
+  const running = await start(command, { core, port, cwd: home });
   try {
     const origin = `http://127.0.0.1:${port}`;
     const admin = await post(

@@ -12,6 +12,7 @@ export interface Options {
   readonly only: readonly string[] | null;
   readonly json: boolean;
   readonly peerNode: string | null;
+  readonly profile: boolean;
   readonly wrk: boolean;
 }
 
@@ -27,6 +28,7 @@ export const HELP = `npm run bench -- [options]
   --events N       events in each of them (default 20)
   --only A,B       only these contestants and direct: nginx, bare, gateway, peer
   --peer-node PATH run the peer on this Node instead of measuring which one suits it
+  --profile        instead: where the gateway spends its time under the POST load (a CPU profile)
   --no-wrk         use the bundled load generator even if wrk is installed
   --json           print nothing but the JSON line
 `;
@@ -46,6 +48,7 @@ export function parseOptions(argv: readonly string[]): Options | "help" {
       only: { type: "string" },
       json: { type: "boolean", default: false },
       "peer-node": { type: "string" },
+      profile: { type: "boolean", default: false },
       "no-wrk": { type: "boolean", default: false },
       help: { type: "boolean", short: "h", default: false },
     },
@@ -62,6 +65,7 @@ export function parseOptions(argv: readonly string[]): Options | "help" {
     only: values.only === undefined ? null : contestants(values.only),
     json: values.json,
     peerNode: values["peer-node"] ?? null,
+    profile: values.profile,
     wrk: !values["no-wrk"],
   };
 }

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { HELP, parseOptions, type Options } from "./options.ts";
-import { runBench } from "./bench.ts";
+import { runBench, runProfile } from "./bench.ts";
 
 const options = readOptions();
 if (options === "help") process.stdout.write(HELP);
@@ -29,7 +29,7 @@ async function main(chosen: Options): Promise<void> {
     process.once(signal, () => void cleanUp().finally(() => process.exit(130)));
   }
   try {
-    await runBench(chosen, folder, (running) => {
+    await (chosen.profile ? runProfile : runBench)(chosen, folder, (running) => {
       stops.push(() => running.stop());
       return running;
     });
