@@ -59,3 +59,13 @@ it("docs/storage.md describes every table, and no other", () => {
   const described = [...readFileSync("docs/storage.md", "utf8").matchAll(/^\| `(\w+)` /gm)].map(([, name]) => name);
   expect(new Set(described)).toEqual(new Set(declared));
 });
+
+it("decision 0001 gives a reason for each package that the program uses, and for no other", () => {
+  const { dependencies }: { dependencies: Record<string, string> } = JSON.parse(readFileSync("package.json", "utf8"));
+  const text = readFileSync("docs/decisions/0001-runtime-and-dependencies.md", "utf8");
+  const rows = [...text.matchAll(/^\| (`[^|]+`[^|]*)\|/gm)].flatMap(([, cell = ""]) =>
+    [...cell.matchAll(/`([@\w/:-]+)`/g)].map(([, name = ""]) => name),
+  );
+  const named = rows.filter((name) => !name.startsWith("node:") && name !== "dispatch");
+  expect(new Set(named)).toEqual(new Set(Object.keys(dependencies)));
+});
