@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { expect, it } from "vitest";
+import { BoundedMap } from "../core/bounded-map.ts";
 import { createChangeBus } from "../core/changes.ts";
 import { steadyClock, systemClock } from "../core/clock.ts";
 import { makeKey } from "../keys/model.ts";
@@ -37,7 +38,13 @@ it("finds a key that was hashed under a previous master key, and from then on wi
     },
   });
   const throttle = createGuessThrottle(steadyClock, GUESS_THROTTLE_DEFAULTS);
-  const deps = { clock: systemClock, keyring: createKeyring([current, previous]), keys, throttle };
+  const deps = {
+    clock: systemClock,
+    keyring: createKeyring([current, previous]),
+    keys,
+    throttle,
+    seenSecrets: new BoundedMap<string, string>(10),
+  };
   expect((await authenticate(secret, "192.0.2.1", deps)).key.uid).toBe(key.uid);
   expect(reads).toHaveLength(2);
   expect((await authenticate(secret, "192.0.2.1", deps)).key.uid).toBe(key.uid);

@@ -36,7 +36,8 @@ export interface KeyCache {
   isLoading(secretHash: string): boolean;
 }
 
-const MAX_KEYS = 100_000;
+/** Keys held at once; the least recently loaded one is forgotten first. */
+export const MAX_KEYS = 100_000;
 
 export function createKeyCache(deps: {
   readonly changes: ChangeBus;

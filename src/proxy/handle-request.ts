@@ -124,10 +124,11 @@ async function forward(
     const { settings } = target.service;
     const pool = deps.upstreams.poolFor(target); //                                                       502
     const path = outboundPath(target, proxyTarget.path, proxyTarget.query, plan);
-    const headers = await outboundHeadersFor(req, exchange, admitted, path, deps);
+    let headers = outboundHeadersFor(req, exchange, admitted, path, deps);
+    if (headers instanceof Promise) headers = await headers;
     let body = requestBody(req, settings.timeouts.idleMs);
     if (body instanceof Promise) body = await body;
-    await confirmStillUsable(live, deps);
+    if (!isStillUsable(live, deps)) await confirmStillUsable(live, deps);
     // The client left meanwhile: there is nobody to ask the upstream for.
     if (res.closed || req.socket.destroyed) throw new ClientGone();
 
@@ -186,6 +187,11 @@ async function forward(
   }
 }
 
+/** Whether nothing has happened to a key since it was authenticated, as far as this instance knows: the usual case. */
+function isStillUsable(live: LiveKey, deps: ProxyDeps): boolean {
+  return deps.keys.peek(live.presentedHash) === live && live.secretExpiresAtMs > deps.clock.now();
+}
+
 /**
  * Revocation is told to requests that are registered as open. This one is about to be: what happened since
  * it was authenticated is looked at here, and on return nothing runs before it is registered.
@@ -215,25 +221,46 @@ function dispatch(pool: Dispatcher, relay: Relay, options: Dispatcher.DispatchOp
   }
 }
 
-/** Headers of the outbound request; waits only where the service asks for an assertion for the first time. */
-export async function outboundHeadersFor(
+/** Headers of the outbound request; a promise only where the service asks for an assertion. */
+export function outboundHeadersFor(
+  req: IncomingMessage,
+  exchange: Exchange,
+  admitted: Admitted,
+  path: string,
+  deps: ProxyDeps,
+): string[] | Promise<string[]> {
+  if (!admitted.target.service.settings.identityAssertion) return headersWith(null, req, exchange, admitted, deps);
+  return assertionFor(exchange, admitted, path, deps).then((assertion) =>
+    headersWith(assertion, req, exchange, admitted, deps),
+  );
+}
+
+async function assertionFor(
+  exchange: Exchange,
+  { live, target: { service } }: Admitted,
+  path: string,
+  deps: ProxyDeps,
+): Promise<string> {
+  const assert = await deps.asserter();
+  return assert({
+    key: live.key,
+    orgId: await deps.orgIdOf(live.key.orgUid),
+    audience: service.settings.identityAudience ?? service.origin,
+    method: exchange.method,
+    path: path.split("?", 1)[0] ?? path,
+    requestId: exchange.requestId,
+  });
+}
+
+function headersWith(
+  assertion: string | null,
   req: IncomingMessage,
   exchange: Exchange,
   { live, target, plan }: Admitted,
-  path: string,
   deps: ProxyDeps,
-): Promise<string[]> {
-  const { service } = target;
-  const assertion = service.settings.identityAssertion
-    ? (await deps.asserter())({
-        key: live.key,
-        orgId: await deps.orgIdOf(live.key.orgUid),
-        audience: service.settings.identityAudience ?? service.origin,
-        method: exchange.method,
-        path: path.split("?", 1)[0] ?? path,
-        requestId: exchange.requestId,
-      })
-    : null;
+): string[] {
+  const { forwardClientAddress } = target.service.settings;
+  const proto = "encrypted" in req.socket ? "https" : "http";
   return outboundHeaders({
     req,
     key: live.key,
@@ -241,13 +268,7 @@ export async function outboundHeadersFor(
     requestId: exchange.requestId,
     injection: plan.header,
     assertion,
-    forwarded: service.settings.forwardClientAddress
-      ? {
-          address: deps.clientAddress(req),
-          host: req.headers.host ?? "",
-          proto: "encrypted" in req.socket ? "https" : "http",
-        }
-      : null,
+    forwarded: forwardClientAddress ? { address: deps.clientAddress(req), host: req.headers.host ?? "", proto } : null,
   });
 }
 

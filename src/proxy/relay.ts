@@ -140,13 +140,13 @@ export class Relay implements Dispatcher.DispatchHandler {
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#left >= 0) this.#left -= chunk.length;
     const data = this.#mask === null ? chunk : this.#mask.push(chunk);
-    if (data === null) return;
-    this.#bodyBegan = true;
-    if (this.#left === 0 && this.#mask === null) {
+    if (this.#left === 0) {
       // The end is known to follow in this same turn: one write instead of two.
-      this.#last = data;
+      this.#last = joined(data, this.#mask?.end() ?? null);
       return;
     }
+    if (data === null) return;
+    this.#bodyBegan = true;
     if (this.#options.res.write(data)) return;
     controller.pause();
     // Undici's own idle time rests while it is paused: a client that stops reading would hold the upstream for ever.
@@ -205,6 +205,10 @@ export class Relay implements Dispatcher.DispatchHandler {
 
 function dropTrailerHeader(pairs: string[]): void {
   for (let i = pairs.length - 2; i >= 0; i -= 2) if (pairs[i]?.toLowerCase() === "trailer") pairs.splice(i, 2);
+}
+
+function joined(a: Buffer | null, b: Buffer | null): Buffer | null {
+  return a === null || b === null ? (a ?? b) : Buffer.concat([a, b]);
 }
 
 function isCoded(header: string | string[] | undefined): boolean {

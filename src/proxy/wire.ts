@@ -1,3 +1,4 @@
+import { BoundedMap } from "../core/bounded-map.ts";
 import type { ChangeBus } from "../core/changes.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Logger } from "../core/log.ts";
@@ -5,7 +6,7 @@ import type { Metrics } from "../core/metrics.ts";
 import { isBoundTo, revealCredential } from "../credentials/reveal.ts";
 import type { CredentialStore } from "../credentials/store.ts";
 import type { Catalog, LiveService } from "../gate/catalog.ts";
-import type { KeyCache } from "../gate/key-cache.ts";
+import { type KeyCache, MAX_KEYS } from "../gate/key-cache.ts";
 import type { ClientAddressOf } from "../http/client-address.ts";
 import type { KeyStore } from "../keys/store.ts";
 import type { GuessThrottle } from "../limits/guess-throttle.ts";
@@ -53,6 +54,7 @@ export function wireProxy(parts: ProxyParts): ProxyWiring {
     deps: {
       clock: parts.clock,
       keyring: parts.keyring,
+      seenSecrets: new BoundedMap(MAX_KEYS),
       keys: parts.keys,
       throttle: parts.throttle,
       limits: parts.limits,

@@ -1,3 +1,4 @@
+import { BoundedMap } from "../../src/core/bounded-map.ts";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { pino } from "pino";
@@ -100,6 +101,7 @@ function wireUp(db: Db, keyring: Keyring, write: (line: string) => void) {
       clock,
       keyring,
       throttle,
+      seenSecrets: new BoundedMap(10),
       keys: createKeyCache({ changes, findBySecretHash: (hash) => keys.findBySecretHash(hash, clock.now()) }),
     },
     keyWrites: { db, keyring, clock, changes, limits: LIMITS },
