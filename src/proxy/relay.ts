@@ -110,7 +110,7 @@ export class Relay implements Dispatcher.DispatchHandler {
       return;
     }
     this.#status = status;
-    const out = relayedHeaders(controller.rawHeaders ?? headers, rules);
+    const out = relayedHeaders(controller.rawHeaders ?? headers, headers["connection"], rules);
     if (headers["trailer"] !== undefined && !this.#canHaveTrailers(status, headers)) dropTrailerHeader(out);
     for (const part of ownHeaders) out.push(part);
     // HTTP/2 upstreams send no reason phrase, and some HTTP/1.1 ones one that a header may not hold.
@@ -163,6 +163,8 @@ export class Relay implements Dispatcher.DispatchHandler {
     const pairs = relayedTrailers(controller.rawTrailers ?? trailers, rules.mask);
     if (pairs.length > 0) res.addTrailers(pairs);
     if (rest === null) res.end();
+    // As text, a small body goes out in one piece with the head; as a buffer, in a second one.
+    else if (rest.length <= ONE_PIECE_BYTES) res.end(rest.toString("latin1"), "latin1");
     else res.end(rest);
     this.#finish({ kind: "complete", status: this.#status ?? 0 });
   }
@@ -206,6 +208,9 @@ export class Relay implements Dispatcher.DispatchHandler {
 function dropTrailerHeader(pairs: string[]): void {
   for (let i = pairs.length - 2; i >= 0; i -= 2) if (pairs[i]?.toLowerCase() === "trailer") pairs.splice(i, 2);
 }
+
+/** Above this, copying the body costs more than the second piece. */
+const ONE_PIECE_BYTES = 16 * 1024;
 
 function joined(a: Buffer | null, b: Buffer | null): Buffer | null {
   return a === null || b === null ? (a ?? b) : Buffer.concat([a, b]);

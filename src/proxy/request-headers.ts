@@ -49,7 +49,10 @@ const STRIPPED: ReadonlySet<string> = new Set([
 
 /** Whether a client's header may reach an upstream at all; a service may narrow it further. @param lower lower-case name */
 export function isForwardedRequestHeader(lower: string): boolean {
-  const name = gatewayName(lower);
+  return mayPass(gatewayName(lower));
+}
+
+function mayPass(name: string): boolean {
   return !STRIPPED.has(name) && !name.startsWith("x-bifrost-") && !name.startsWith("x-forwarded-");
 }
 
@@ -96,8 +99,9 @@ export function outboundHeaders(input: OutboundHeaderInput): string[] {
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? "";
     const lower = name.toLowerCase();
-    if (!isForwardedRequestHeader(lower) && !(lower === "cookie" && settings.forwardCookies)) continue;
-    if (nominated?.has(lower) || gatewayName(lower) === injected) continue;
+    const asGateway = gatewayName(lower);
+    if (!mayPass(asGateway) && !(lower === "cookie" && settings.forwardCookies)) continue;
+    if (nominated?.has(lower) || asGateway === injected) continue;
     if (settings.allowHeaders !== null && !settings.allowHeaders.includes(lower) && !lower.startsWith("content-"))
       continue;
     if (lower === "accept-encoding" && settings.credentialEcho === "strict") continue;

@@ -12,7 +12,8 @@ const relay = (headers: Record<string, string | string[]>, changed: Partial<type
   const raw = Object.entries(headers).flatMap(([name, value]) =>
     [value].flat().flatMap((one) => [Buffer.from(name), Buffer.from(one)]),
   );
-  const flat = relayedHeaders(raw, { ...rules, ...changed });
+  const connection = headers["Connection"];
+  const flat = relayedHeaders(raw, connection, { ...rules, ...changed });
   return flat.flatMap((name, i) => (i % 2 === 0 ? [`${name}: ${flat[i + 1]}`] : []));
 };
 

@@ -1,4 +1,5 @@
 import type { EchoMask } from "./echo-mask.ts";
+import { nominatedByConnection } from "./request-headers.ts";
 
 /**
  * Response headers that never pass, lower case: hop-by-hop ones; those that would make the upstream's
@@ -39,22 +40,20 @@ export interface ResponseHeaderRules {
  * The upstream's response headers as the client may see them, alternating names and values.
  *
  * @param raw as undici hands them over: buffers of names and values (HTTP/1.1), or an object (HTTP/2)
+ * @param connection the `Connection` header, whose names are hop-by-hop
  */
-export function relayedHeaders(raw: unknown, rules: ResponseHeaderRules): string[] {
-  const pairs = toPairs(raw);
-  let nominated: ReadonlySet<string> | null = null;
-  for (let i = 0; i < pairs.length; i += 2) {
-    if (pairs[i]?.length === 10 && pairs[i]?.toLowerCase() === "connection") {
-      const value = pairs[i + 1]?.toLowerCase() ?? "";
-      if (value !== "keep-alive" && value !== "close") nominated = new Set(value.split(",").map((name) => name.trim()));
-    }
-  }
+export function relayedHeaders(
+  raw: unknown,
+  connection: string | string[] | undefined,
+  rules: ResponseHeaderRules,
+): string[] {
+  const nominated = nominatedByConnection(Array.isArray(connection) ? connection.join(",") : connection);
   const out: string[] = [];
-  for (let i = 0; i < pairs.length; i += 2) {
-    const name = pairs[i] ?? "";
-    const value = relayedValue(name.toLowerCase(), pairs[i + 1] ?? "", nominated, rules);
-    if (value !== null) out.push(name, rules.mask === null ? value : rules.mask.text(value));
-  }
+  const relay = (name: string, value: string) => {
+    const relayed = relayedValue(name.toLowerCase(), value, nominated, rules);
+    if (relayed !== null) out.push(name, rules.mask === null ? relayed : rules.mask.text(relayed));
+  };
+  eachPair(raw, relay);
   return out;
 }
 
@@ -95,34 +94,28 @@ function rewriteLocation(value: string, rules: ResponseHeaderRules): string | nu
 
 /** Trailers, filtered as headers are, as name and value pairs. */
 export function relayedTrailers(raw: unknown, mask: EchoMask | null): [string, string][] {
-  const flat = toPairs(raw);
   const out: [string, string][] = [];
-  for (let i = 0; i < flat.length; i += 2) {
-    const name = flat[i] ?? "";
+  eachPair(raw, (name, value) => {
     const lower = name.toLowerCase();
     // RFC 9110 §6.5.1: framing, routing and authentication have no place in trailers.
-    if (
-      STRIPPED.has(lower) ||
-      lower === "content-length" ||
-      lower === "set-cookie" ||
-      lower.startsWith("x-bifrost-") ||
-      lower.startsWith("access-control-")
-    )
-      continue;
-    const value = flat[i + 1] ?? "";
+    if (STRIPPED.has(lower) || lower === "content-length" || lower === "set-cookie") return;
+    if (lower.startsWith("x-bifrost-") || lower.startsWith("access-control-")) return;
     out.push([name, mask === null ? value : mask.text(value)]);
-  }
+  });
   return out;
 }
 
-function toPairs(raw: unknown): string[] {
+function eachPair(raw: unknown, use: (name: string, value: string) => void): void {
   if (Array.isArray(raw)) {
-    return raw.map((part: unknown) => (Buffer.isBuffer(part) ? part.toString("latin1") : String(part)));
+    for (let i = 0; i + 1 < raw.length; i += 2) use(textOf(raw[i]), textOf(raw[i + 1]));
+    return;
   }
-  const out: string[] = [];
   for (const [name, value] of Object.entries((raw ?? {}) as Record<string, string | string[] | undefined>)) {
     if (name.startsWith(":") || value === undefined) continue;
-    for (const one of Array.isArray(value) ? value : [value]) out.push(name, String(one));
+    for (const one of Array.isArray(value) ? value : [value]) use(name, String(one));
   }
-  return out;
+}
+
+function textOf(part: unknown): string {
+  return Buffer.isBuffer(part) ? part.toString("latin1") : String(part);
 }

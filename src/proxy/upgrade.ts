@@ -142,7 +142,7 @@ function exchangeStreams({ request, socket, head, exchange, admitted, headersMs 
         upstreamSocket.destroy(reason);
         return request;
       };
-      const relayed = relayedHeaders(rawHeadersOf(response), rules);
+      const relayed = relayedHeaders(rawHeadersOf(response), response.headers.connection, rules);
       socket.write(
         headOf(101, [
           ...relayed,
@@ -165,7 +165,7 @@ function exchangeStreams({ request, socket, head, exchange, admitted, headersMs 
       exchange.status = response.statusCode ?? 502;
       socket.write(
         headOf(exchange.status, [
-          ...relayedHeaders(rawHeadersOf(response), rules),
+          ...relayedHeaders(rawHeadersOf(response), response.headers.connection, rules),
           "Connection",
           "close",
           "X-Request-ID",
