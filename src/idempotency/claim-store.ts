@@ -61,14 +61,5 @@ export function createClaimStore(db: Db) {
         .where("created_at_ms", "=", madeAtMs)
         .execute();
     },
-
-    /** Removes all made before `beforeMs`; returns how many. For the retention job. */
-    async purge(beforeMs: number): Promise<number> {
-      const { numDeletedRows } = await db
-        .deleteFrom("idempotency_keys")
-        .where("created_at_ms", "<", beforeMs)
-        .executeTakeFirstOrThrow();
-      return Number(numDeletedRows);
-    },
   };
 }

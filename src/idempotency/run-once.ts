@@ -104,8 +104,3 @@ export async function resealReplies(db: Db, keyring: Keyring): Promise<number> {
 function replyContext(orgUid: string, principalUid: string, keyHash: string): SealContext {
   return { orgUid, recordUid: `${principalUid}/${keyHash}`, column: "sealed_reply" };
 }
-
-/** Forgets replies older than 24 hours; returns how many. For the retention job. */
-export function purgeIdempotencyKeys(db: Db, nowMs: number): Promise<number> {
-  return createClaimStore(db).purge(nowMs - IDEMPOTENCY_TTL_MS);
-}

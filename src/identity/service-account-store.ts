@@ -1,7 +1,7 @@
 import type { Selectable } from "kysely";
 import { z } from "zod";
 import type { Db } from "../storage/open-database.ts";
-import { type Page, type PageRequest, toPage } from "../storage/page.ts";
+import { isAfter, type Page, type PageRequest, toPage } from "../storage/page.ts";
 import type { Database } from "../storage/schema.ts";
 import type { ServiceAccount } from "./model.ts";
 
@@ -84,12 +84,7 @@ export function createServiceAccountStore(db: Db) {
       let query = db.selectFrom("service_accounts").selectAll().where("org_uid", "=", orgUid);
       if (filter.name !== undefined) query = query.where("name", "=", filter.name);
       if (after) {
-        query = query.where((eb) =>
-          eb.or([
-            eb("created_at_ms", "<", after.createdAtMs),
-            eb.and([eb("created_at_ms", "=", after.createdAtMs), eb("uid", "<", after.uid)]),
-          ]),
-        );
+        query = query.where(isAfter(after));
       }
       const rows = await query
         .orderBy("created_at_ms", "desc")

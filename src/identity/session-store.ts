@@ -66,15 +66,6 @@ export function createSessionStore(db: Db) {
   };
 }
 
-/** Removes sessions that ended before `beforeMs`; returns how many. For the retention job. */
-export async function purgeSessions(db: Db, beforeMs: number): Promise<number> {
-  const { numDeletedRows } = await db
-    .deleteFrom("sessions")
-    .where("expires_at_ms", "<", beforeMs)
-    .executeTakeFirstOrThrow();
-  return Number(numDeletedRows);
-}
-
 function fromRow(row: Selectable<Database["sessions"]>): Session {
   return {
     uid: row.uid,

@@ -1,7 +1,7 @@
 import { type ExpressionBuilder, type Kysely, type Selectable, sql } from "kysely";
 import { z } from "zod";
 import { parseJson, parseJsonOrNull } from "../storage/json-column.ts";
-import { type Page, type PageRequest, toPage } from "../storage/page.ts";
+import { isAfter, type Page, type PageRequest, toPage } from "../storage/page.ts";
 import type { Database } from "../storage/schema.ts";
 import type { Grant, KeySource, KeyStatus, Scope, VirtualKey } from "./model.ts";
 
@@ -95,12 +95,7 @@ export function createKeyStore(db: Kysely<Database>) {
       if (q !== undefined) query = query.where((eb) => eb.or([containsText("id", q), containsText("name", q)]));
       const after = page.after;
       if (after) {
-        query = query.where((eb) =>
-          eb.or([
-            eb("created_at_ms", "<", after.createdAtMs),
-            eb.and([eb("created_at_ms", "=", after.createdAtMs), eb("uid", "<", after.uid)]),
-          ]),
-        );
+        query = query.where(isAfter(after));
       }
       const rows = await query
         .orderBy("created_at_ms", "desc")

@@ -1,7 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { createManualClock } from "../../test/support/manual-clock.ts";
 import { createGuessThrottle, GUESS_THROTTLE_DEFAULTS, networkOf, throttledError } from "./guess-throttle.ts";
-import { createNegativeCache } from "./negative-cache.ts";
 
 const setup = (settings: Partial<typeof GUESS_THROTTLE_DEFAULTS> = {}) => {
   const clock = createManualClock(0);
@@ -68,24 +67,4 @@ it.each([
   ["", ""],
 ])("the network of %s is %s", (address, network) => {
   expect(networkOf(address)).toBe(network);
-});
-
-describe("negative cache", () => {
-  it("answers for a while, then asks again", () => {
-    const clock = createManualClock();
-    const cache = createNegativeCache(clock, { ttlMs: 1_000, maxEntries: 10 });
-    cache.add("hash");
-    expect(cache.has("hash")).toBe(true);
-    expect(cache.has("other")).toBe(false);
-    clock.advance(1_000);
-    expect(cache.has("hash")).toBe(false);
-  });
-
-  it("holds a bounded number and can be emptied", () => {
-    const cache = createNegativeCache(createManualClock(), { ttlMs: 1_000, maxEntries: 2 });
-    for (const hash of ["a", "b", "c"]) cache.add(hash);
-    expect([cache.has("a"), cache.has("b"), cache.has("c")]).toEqual([false, true, true]);
-    cache.clear();
-    expect(cache.has("c")).toBe(false);
-  });
 });

@@ -1,7 +1,7 @@
 import { type Kysely, sql } from "kysely";
 import { z } from "zod";
 import { parseJson } from "../storage/json-column.ts";
-import { type Page, type PageRequest, toPage } from "../storage/page.ts";
+import { isAfter, type Page, type PageRequest, toPage } from "../storage/page.ts";
 import type { Database } from "../storage/schema.ts";
 import { DEFAULT_SETTINGS, DEFAULT_TIMEOUTS, type Service, type ServiceSettings } from "./model.ts";
 
@@ -76,12 +76,7 @@ export function createServiceStore(db: Kysely<Database>) {
       }
       const after = page.after;
       if (after) {
-        query = query.where((eb) =>
-          eb.or([
-            eb("created_at_ms", "<", after.createdAtMs),
-            eb.and([eb("created_at_ms", "=", after.createdAtMs), eb("uid", "<", after.uid)]),
-          ]),
-        );
+        query = query.where(isAfter(after));
       }
       const rows = await query
         .orderBy("created_at_ms", "desc")

@@ -1,3 +1,4 @@
+import { type RawBuilder, sql, type SqlBool } from "kysely";
 import { GatewayError } from "../core/errors.ts";
 
 /** Where a list continues: after the row with this creation time and uid, newest first. */
@@ -23,6 +24,12 @@ export function toPage<T extends Cursor>(rows: readonly T[], limit: number): Pag
   const items = rows.slice(0, limit);
   const last = items.at(-1);
   return { items, next: rows.length > limit && last ? { createdAtMs: last.createdAtMs, uid: last.uid } : null };
+}
+
+/** The condition that a list, newest first by `created_at_ms` and `uid`, continues behind a cursor. */
+export function isAfter(cursor: Cursor): RawBuilder<SqlBool> {
+  // Row values compare from left to right, the same on both engines.
+  return sql<SqlBool>`(created_at_ms, uid) < (${cursor.createdAtMs}, ${cursor.uid})`;
 }
 
 /** Opaque to clients; holds nothing secret. */
