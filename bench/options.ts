@@ -21,7 +21,7 @@ export const HELP = `npm run bench -- [options]
   --seconds N      length of one measurement (default 3)
   --rounds N       paired rounds per workload; medians are reported (default 5)
   --connections N  keep-alive connections of the load (default 32)
-  --warmup N       seconds of load before a contestant is first measured (default 2)
+  --warmup N       seconds of load before a contestant is first measured (default 6)
   --soak N         seconds of steady load on the gateway while its memory is sampled (default 20;
                    300 answers the 5-minute target, 0 leaves it out)
   --streams N      concurrent SSE streams (default 500)
@@ -41,7 +41,7 @@ export function parseOptions(argv: readonly string[]): Options | "help" {
       seconds: { type: "string", default: "3" },
       rounds: { type: "string", default: "5" },
       connections: { type: "string", default: "32" },
-      warmup: { type: "string", default: "2" },
+      warmup: { type: "string", default: "6" },
       soak: { type: "string", default: "20" },
       streams: { type: "string", default: "500" },
       events: { type: "string", default: "20" },
