@@ -48,6 +48,7 @@ function once(client: Client): Promise<void> {
     client.dispatch(
       { path: url.pathname, method: target.method, headers, body: target.body },
       {
+        onRequestStart() {},
         onResponseStart(_controller, status) {
           if (status < 200 || status > 299) failures++;
         },
