@@ -1,12 +1,13 @@
 import { z } from "zod";
 import { byPrincipal, createAuditLog } from "../audit/log.ts";
 import { GatewayError } from "../core/errors.ts";
+import { timestamp, toIso } from "../http/fields.ts";
 import { listQuery, listReply, pageRequest } from "../http/list.ts";
 import { route, type Route } from "../http/route.ts";
 import { createMembershipStore, type Member } from "./membership-store.ts";
 import { asUser, type IdentityDeps, RoleName } from "./model.ts";
 import { publishRemoval, revokeKeysOfOwner } from "./owned-keys.ts";
-import { pathId, timestamp, toIso } from "./schemas.ts";
+import { pathId } from "./schemas.ts";
 import { createSessionStore } from "./session-store.ts";
 import { lockOrgs, orExists, requireOwner, requireRank } from "./user-rules.ts";
 import { createUserStore } from "./user-store.ts";

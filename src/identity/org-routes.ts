@@ -1,12 +1,13 @@
 import { z } from "zod";
 import { byPrincipal, createAuditLog } from "../audit/log.ts";
 import { GatewayError } from "../core/errors.ts";
+import { timestamp, toIso } from "../http/fields.ts";
 import { listQuery, listReply, pageRequest } from "../http/list.ts";
 import { route, type Route } from "../http/route.ts";
 import { asUser, type IdentityDeps, type Org } from "./model.ts";
 import { createOrgStore } from "./org-store.ts";
 import { makeOrg, removeOrg } from "./orgs.ts";
-import { callerId, displayName, emailAddress, pathId, timestamp, toIso } from "./schemas.ts";
+import { callerId, displayName, emailAddress, pathId } from "./schemas.ts";
 import { orExists } from "./user-rules.ts";
 
 const domain = z.string().trim().min(1).max(253);

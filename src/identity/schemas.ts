@@ -32,6 +32,3 @@ export const Ttl = z.string().max(64).optional().describe("Life of the token, su
 /** The only replies that ever show these two secrets. */
 export const apiKeyOnce = z.string().describe("Shown once: only its keyed hash is kept.");
 export const sessionTokenOnce = z.string().describe("Session token for `Authorization: Bearer`. Shown once.");
-
-export const timestamp = z.iso.datetime();
-export const toIso = (ms: number): string => new Date(ms).toISOString();

@@ -4,12 +4,13 @@ import { byPrincipal, createAuditLog } from "../audit/log.ts";
 import { GatewayError } from "../core/errors.ts";
 import { newId } from "../core/ids.ts";
 import { newSecret } from "../core/secret.ts";
+import { timestamp, toIso } from "../http/fields.ts";
 import { listQuery, listReply, pageRequest } from "../http/list.ts";
 import { type RequestContext, route, type Route } from "../http/route.ts";
 import type { Db } from "../storage/open-database.ts";
 import type { IdentityDeps, ServiceAccount } from "./model.ts";
 import { publishRemoval, revokeKeysOfOwner } from "./owned-keys.ts";
-import { apiKeyOnce, callerId, displayName, pathId, timestamp, toIso } from "./schemas.ts";
+import { apiKeyOnce, callerId, displayName, pathId } from "./schemas.ts";
 import { createServiceAccountStore } from "./service-account-store.ts";
 import { orExists } from "./user-rules.ts";
 

@@ -1,10 +1,11 @@
 import { z } from "zod";
 import type { Principal, ServiceAccountPrincipal } from "../access/principal.ts";
 import { GatewayError } from "../core/errors.ts";
+import { timestamp, toIso } from "../http/fields.ts";
 import { publicRoute, type RequestContext, type Route } from "../http/route.ts";
 import type { Db } from "../storage/open-database.ts";
 import { type Authenticator, bearerOf, type GuessThrottle, refuseThrottled } from "./authenticate.ts";
-import { timestamp, toIso } from "./schemas.ts";
+
 import { createServiceAccountStore } from "./service-account-store.ts";
 
 /** What a service account asks for; ceilings are checked, names resolved. */

@@ -1,11 +1,12 @@
 import { z } from "zod";
 import { byPrincipal, createAuditLog } from "../audit/log.ts";
 import { GatewayError } from "../core/errors.ts";
+import { timestamp, toIso } from "../http/fields.ts";
 import { type RequestContext, route, type Route } from "../http/route.ts";
 import type { UserPrincipal } from "../access/principal.ts";
 import type { Db } from "../storage/open-database.ts";
 import { asUser, type IdentityDeps } from "./model.ts";
-import { sessionTokenOnce, timestamp, toIso, Ttl } from "./schemas.ts";
+import { sessionTokenOnce, Ttl } from "./schemas.ts";
 import { type IssuedToken, issueSession, tokenTtlMs } from "./sessions.ts";
 import { createSessionStore } from "./session-store.ts";
 

@@ -5,6 +5,7 @@ import { byPrincipal, createAuditLog } from "../audit/log.ts";
 import { GatewayError } from "../core/errors.ts";
 import { newId } from "../core/ids.ts";
 import { newSecret } from "../core/secret.ts";
+import { timestamp, toIso } from "../http/fields.ts";
 import { listQuery, listReply, pageRequest } from "../http/list.ts";
 import { type RequestContext, route, type Route } from "../http/route.ts";
 import type { Db } from "../storage/open-database.ts";
@@ -13,7 +14,7 @@ import { asUser, type IdentityDeps, type Org, RoleName, type User } from "./mode
 import { makeOrg } from "./orgs.ts";
 import { createOrgStore } from "./org-store.ts";
 import { publishRemoval, revokeKeysOfOwner } from "./owned-keys.ts";
-import { apiKeyOnce, callerId, displayName, emailAddress, pathId, timestamp, toIso, Ttl } from "./schemas.ts";
+import { apiKeyOnce, callerId, displayName, emailAddress, pathId, Ttl } from "./schemas.ts";
 import { issueSession, tokenTtlMs } from "./sessions.ts";
 import { createSessionStore } from "./session-store.ts";
 import { UserWithSecrets } from "./setup-routes.ts";

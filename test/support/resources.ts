@@ -9,14 +9,14 @@ import { DEFAULT_SETTINGS, type Service } from "../../src/services/model.ts";
 import { createServiceStore } from "../../src/services/store.ts";
 import type { Db } from "../../src/storage/open-database.ts";
 import { createKeyring, type Keyring } from "../../src/vault/keyring.ts";
+import { createManualClock, type ManualClock } from "./manual-clock.ts";
 
 /** The time at which the tests of resources begin. */
 export const NOW = 1_700_000_000_000;
 
 /** A clock that tests move by hand. */
-export function testClock(startMs = NOW) {
-  let nowMs = startMs;
-  return { now: () => nowMs, advance: (ms: number) => (nowMs += ms) };
+export function testClock(startMs = NOW): ManualClock {
+  return createManualClock(startMs);
 }
 
 export function testKeyring(): Keyring {
