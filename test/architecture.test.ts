@@ -5,6 +5,7 @@ import { expect, it } from "vitest";
 /** Lowest first. A file may import its own folder and folders of lower layers, nothing beside or above. */
 const LAYERS = [
   ["core"],
+  ["jsonrpc", "containers"],
   ["access", "vault"],
   ["config"],
   ["storage"],
@@ -16,7 +17,8 @@ const LAYERS = [
   ["keys"],
   ["limits", "retention"],
   ["cluster"],
-  ["gate"],
+  ["gate", "mcp-links"],
+  ["mcp-policy", "mcp-servers"],
   ["proxy", "mcp"],
   ["."],
   ["cli"],

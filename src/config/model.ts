@@ -53,9 +53,128 @@ export interface Config {
   readonly retention: { readonly keysMs: number; readonly sessionsMs: number };
   readonly credentials: readonly DeclaredCredential[];
   readonly services: readonly DeclaredService[];
+  readonly gateway: GatewayConfig;
+  readonly mcpServers: readonly DeclaredMcpServer[];
   /** Choices that work but deserve a look. Hold no secret. */
   readonly warnings: readonly string[];
 }
+
+/** The MCP plane as a whole. */
+export interface GatewayConfig {
+  /**
+   * `keys`: users, service accounts and virtual keys (and the agents below, if any). `none`: whoever reaches the loopback
+   * port; refused on any other address.
+   */
+  readonly auth: "keys" | "none";
+  /** Secrets that authenticate a configured agent, with what it may use. Empty: the gateway's own keys only. */
+  readonly agents: readonly GatewayAgent[];
+  /** Longest time a server may take to start and say hello. */
+  readonly startupTimeoutMs: number;
+  /** Longest time one tool call may take, where the server does not say. 0 means no limit. */
+  readonly toolTimeoutMs: number;
+  /** Between pings to HTTP servers; 0 means none. */
+  readonly keepaliveMs: number;
+  /** A session that nobody used for this long ends, with its processes. */
+  readonly sessionTimeoutMs: number;
+  /** Per principal; opening one more ends the one that was idle longest. */
+  readonly maxSessionsPerPrincipal: number;
+  readonly requireContainers: boolean;
+  readonly payloads: {
+    /** Absolute. */
+    readonly dir: string;
+    /** What stands for `dir` in paths told to agents; null: `dir` itself. */
+    readonly pathPrefix: string | null;
+    /** Results longer than this many bytes are put into a file; null: none. */
+    readonly thresholdBytes: number | null;
+    readonly maxAgeMs: number;
+  };
+  /** Folder of the log files; null writes none. Absolute. */
+  readonly logDir: string | null;
+  readonly telemetry: {
+    /** OTLP over HTTP, without signal path. */
+    readonly endpoint: string;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly serviceName: string;
+    readonly sampleRate: number;
+    readonly signalPath: string;
+    readonly exporterTimeoutMs: number;
+    /** Parent of every trace: 32 and 16 lower-case hex digits. */
+    readonly traceId: string | null;
+    readonly spanId: string | null;
+  } | null;
+}
+
+/** An agent that the configuration names. Its value is a secret, however it is called. */
+export interface GatewayAgent {
+  readonly secret: string;
+  /** What it may use; null: every server (only where it is the single agent and no policy is given). */
+  readonly servers: readonly { readonly server: string; readonly tools: readonly string[] | null }[] | null;
+}
+
+/** An MCP server from the configuration. */
+export interface DeclaredMcpServer {
+  /** Part of URLs and tool names: CALLER_ID without `___`, and not `bifrost`. */
+  readonly name: string;
+  /** Public id of its organization; null means the first one. */
+  readonly org: string | null;
+  readonly transport: McpTransport;
+  /** Names or patterns with `*`; null allows all. */
+  readonly tools: readonly string[] | null;
+  readonly startupTimeoutMs: number;
+  /** 0 means no limit. */
+  readonly toolTimeoutMs: number;
+  /** By tool name; overrides `toolTimeoutMs`. */
+  readonly toolTimeoutsMs: Readonly<Record<string, number>>;
+  /** jq programs by tool name. */
+  readonly responseFilters: Readonly<Record<string, string>>;
+  /** Calls per session, by tool name; 0 means no limit. */
+  readonly toolCallLimits: Readonly<Record<string, number>>;
+  readonly breaker: { readonly threshold: number; readonly cooldownMs: number };
+}
+
+export type McpTransport =
+  | {
+      readonly kind: "stdio";
+      readonly command: string;
+      readonly args: readonly string[];
+      /** The whole environment of the process but for the few names every process gets. */
+      readonly env: Readonly<Record<string, string>>;
+      /** Absolute; null: the gateway's own. */
+      readonly cwd: string | null;
+      /** Set where the process is `docker` or `podman`: how to end a container that outlives it. */
+      readonly container: {
+        readonly name: string;
+        readonly runtime: string;
+        readonly runtimeArgs: readonly string[];
+      } | null;
+      /** Processes at a time, all callers together; the one idle longest makes room. */
+      readonly maxProcesses: number;
+      /** A process that nobody used for this long is stopped; 0 means never. */
+      readonly idleTimeoutMs: number;
+    }
+  | {
+      readonly kind: "http";
+      readonly url: string;
+      /** `auto`: streamable HTTP, then legacy SSE. */
+      readonly protocol: "auto" | "streamable" | "sse";
+      readonly headers: Readonly<Record<string, string>>;
+      readonly connectTimeoutMs: number;
+      readonly allowAddresses: readonly string[];
+      readonly auth:
+        | { readonly kind: "none" }
+        /** A stored credential of the same organization, sent as Bearer. */
+        | { readonly kind: "credential"; readonly credential: string }
+        | {
+            readonly kind: "oauth";
+            readonly tokenUrl: string;
+            readonly clientId: string;
+            readonly clientSecret: string;
+            readonly scopes: readonly string[];
+            readonly audience: string | null;
+            readonly resource: string | null;
+            readonly clientAuth: "basic" | "post";
+          };
+    };
 
 /** A root key from the configuration, with its secret. */
 export interface DeclaredCredential {

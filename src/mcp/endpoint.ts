@@ -7,7 +7,7 @@ import { checkHostAndOrigin, checkMediaTypes, readAgentId } from "./front-door.t
 import { readBody } from "./read-body.ts";
 import { PARSE_ERROR, renderGatewayError, rpcFailure, sendWhole } from "./reply.ts";
 import { createMessageServer } from "./serve-message.ts";
-import { JsonRefused, parseStrictJson } from "./strict-json.ts";
+import { JsonRefused, parseStrictJson } from "../jsonrpc/strict-json.ts";
 import { type Caller, DEFAULT_MCP_LIMITS, type FrontDoor, type McpDeps, type McpLimits } from "./types.ts";
 
 export interface McpEndpoint {
