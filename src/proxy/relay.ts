@@ -5,7 +5,7 @@ import { ClientGone } from "./client-gone.ts";
 import type { BodyMask } from "./echo-mask.ts";
 import type { ResponseHeaderRules } from "./response-headers.ts";
 import { relayedHeaders, relayedTrailers } from "./response-headers.ts";
-import { toUpstreamError } from "./upstream-errors.ts";
+import { toUpstreamError } from "../core/upstream-errors.ts";
 
 export interface RelayOptions {
   readonly req: IncomingMessage;

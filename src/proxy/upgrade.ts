@@ -7,7 +7,7 @@ import { outboundPath } from "./inject.ts";
 import { openRawRequest, rawHeadersOf } from "./raw-exchange.ts";
 import { relayedHeaders } from "./response-headers.ts";
 import type { Exchange, ProxyDeps } from "./types.ts";
-import { toUpstreamError } from "./upstream-errors.ts";
+import { toUpstreamError } from "../core/upstream-errors.ts";
 
 /**
  * A WebSocket upgrade (RFC 6455) through the same gate as any request; the server hands over no other kind.

@@ -1,9 +1,9 @@
-import { lookup as dnsLookup, type LookupAddress, type LookupOptions } from "node:dns";
 import { isIP } from "node:net";
 import { type Dispatcher, Pool } from "undici";
 import { isRefused } from "../core/address-range.ts";
 import { BoundedMap } from "../core/bounded-map.ts";
 import { GatewayError } from "../core/errors.ts";
+import { guardedLookup, type Lookup, type Resolve } from "../core/guarded-lookup.ts";
 import type { LiveService } from "../gate/catalog.ts";
 
 /** Connections to upstreams, pooled per origin and connection policy. */
@@ -15,9 +15,6 @@ export interface Upstreams {
   close(): Promise<void>;
 }
 
-type LookupCallback = (error: Error | null, address: string | LookupAddress[], family?: number) => void;
-type Lookup = (hostname: string, options: LookupOptions, callback: LookupCallback) => void;
-
 /** Origins in use are far fewer; past this, the pool unused for longest is closed. */
 const MAX_POOLS = 1_000;
 /** Per origin. Requests beyond it wait for a connection. */
@@ -28,7 +25,7 @@ const KEEP_ALIVE_MS = 4_000;
 const MAX_HEADER_BYTES = 64 * 1024;
 
 /** @param resolve replaced in tests, to answer as a hostile name server would */
-export function createUpstreams(resolve: typeof dnsLookup = dnsLookup): Upstreams {
+export function createUpstreams(resolve?: Resolve): Upstreams {
   const pools = new BoundedMap<string, Pool>(MAX_POOLS);
   const poolOf = new WeakMap<LiveService, Pool>();
 
@@ -42,13 +39,13 @@ export function createUpstreams(resolve: typeof dnsLookup = dnsLookup): Upstream
       if (isIP(literal) !== 0 && isRefused(literal, settings.allowAddresses)) throw refused(target, literal);
       // Separate fields, not joined text: no two policies share a pool.
       const name = JSON.stringify([origin, settings.http2, settings.timeouts.connectMs, settings.allowAddresses]);
-      const pool = pools.get(name) ?? openPool(target, guardedLookup(target, resolve));
+      const pool = pools.get(name) ?? openPool(target, lookupFor(target, resolve));
       const evicted = pools.set(name, pool);
       if (evicted) void evicted[1].close();
       poolOf.set(target, pool);
       return pool;
     },
-    lookupFor: (target) => guardedLookup(target, resolve),
+    lookupFor: (target) => lookupFor(target, resolve),
     async close() {
       await Promise.all([...pools.entries()].map(([, pool]) => pool.destroy()));
       pools.clear();
@@ -69,22 +66,8 @@ function openPool(target: LiveService, lookup: Lookup): Pool {
   });
 }
 
-/**
- * Name resolution that answers only with addresses the service may reach. The connection is made to an
- * address of this very answer, so a name that resolves differently a moment later changes nothing.
- */
-function guardedLookup(target: LiveService, resolve: typeof dnsLookup): Lookup {
-  const { allowAddresses } = target.service.settings;
-  return function lookupAllowed(hostname, options, callback) {
-    resolve(hostname, { ...options, all: true }, (error, addresses) => {
-      if (error) return callback(error, []);
-      const allowed = addresses.filter(({ address }) => !isRefused(address, allowAddresses));
-      const [first] = allowed;
-      if (!first) return callback(refused(target, hostname), []);
-      if (options.all) callback(null, allowed);
-      else callback(null, first.address, first.family);
-    });
-  };
+function lookupFor(target: LiveService, resolve: Resolve | undefined): Lookup {
+  return guardedLookup(target.service.settings.allowAddresses, (hostname) => refused(target, hostname), resolve);
 }
 
 function refused(target: LiveService, address: string): GatewayError {

@@ -1,5 +1,5 @@
 import { errors } from "undici";
-import { type ErrorCode, GatewayError } from "../core/errors.ts";
+import { type ErrorCode, GatewayError } from "./errors.ts";
 
 /** Codes of Node's sockets and of undici, by what they mean to a client. */
 const BY_CODE: Readonly<Record<string, ErrorCode>> = {
