@@ -7,7 +7,7 @@ const EVERYONE: readonly Role[] = ["owner", "admin", "member"];
 
 /**
  * Who may do what, in the organization the request is about. What is not here is denied. `accounts`
- * also admits service accounts; virtual keys hold no permission at all.
+ * also admits service accounts; virtual keys and the agents of the MCP plane hold no permission at all.
  */
 const PERMISSIONS = {
   "self:read": { roles: EVERYONE, accounts: false },
@@ -43,6 +43,8 @@ export function isAllowed(principal: Principal, permission: Permission): boolean
     case "service_account":
       return rule.accounts;
     case "virtual_key":
+    case "gateway_agent":
+    case "local":
       return false;
   }
 }

@@ -41,5 +41,41 @@ export interface VirtualKeyPrincipal extends InOrg {
   readonly services: readonly string[];
 }
 
+/** What an agent of the configuration may use of one MCP server. */
+export interface AllowedServer {
+  readonly server: string;
+  /** Names or patterns with `*`; null allows every tool. */
+  readonly tools: readonly string[] | null;
+}
+
+/**
+ * An agent that the configuration names (`gateway.agent_id`, `agentIds`), at the MCP plane only. It holds no permission
+ * and owns no keys: nobody answers for them. Belongs to the first organization.
+ */
+export interface GatewayAgentPrincipal extends InOrg {
+  readonly kind: "gateway_agent";
+  /** `agt_` and a keyed hash of its secret: the same after a restart, and of no use to whoever reads it. */
+  readonly uid: string;
+  /** The same as `uid`. */
+  readonly id: string;
+  /** What is not named is not allowed; `"all"` where the configuration gives the only agent no policy. */
+  readonly servers: "all" | readonly AllowedServer[];
+}
+
+/** Whoever reaches the loopback port with `gateway.auth = "none"`, at the MCP plane only. Holds no permission, owns no keys. */
+export interface LocalPrincipal extends InOrg {
+  readonly kind: "local";
+  readonly uid: "local";
+  readonly id: "local";
+}
+
 /** Who a request is, after authentication. Never holds a secret. */
-export type Principal = UserPrincipal | ServiceAccountPrincipal | VirtualKeyPrincipal;
+export type Principal =
+  UserPrincipal | ServiceAccountPrincipal | VirtualKeyPrincipal | GatewayAgentPrincipal | LocalPrincipal;
+
+/** Who may own virtual keys, and so ask for them: people, and accounts that people made. */
+export type KeyOwner = UserPrincipal | ServiceAccountPrincipal;
+
+export function mayOwnKeys(principal: Principal): principal is KeyOwner {
+  return principal.kind === "user" || principal.kind === "service_account";
+}

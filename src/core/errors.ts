@@ -155,8 +155,8 @@ export const ERRORS = {
   "key.cannot_issue": {
     status: 403,
     rpc: 4030,
-    title: "a virtual key cannot issue keys",
-    remedy: "Call with a user's or a service account's API key.",
+    title: "this caller cannot issue keys",
+    remedy: "Call with a user's or a service account's API key: virtual keys and configured agents cannot own keys.",
   },
   "ceiling.exceeded": {
     status: 403,

@@ -26,7 +26,7 @@ export function compilePatterns(patterns: readonly string[] | null): (path: stri
 function compileGlob(pattern: string): (path: string) => boolean {
   const prefix = pattern.slice(0, pattern.indexOf("*"));
   if (pattern === `${prefix}**`) return (path) => path.startsWith(prefix);
-  const tokens = pattern.match(/\*\*|[^]/g) ?? [];
+  const tokens = pattern.match(/\*\*|[^]/gu) ?? [];
   return (path) => path.startsWith(prefix) && matchTokens(tokens, path);
 }
 

@@ -51,6 +51,8 @@ export function ceilingsOf(principal: Principal, source: KeySource, limits: KeyL
       scope = principal.maxScope;
       break;
     case "virtual_key":
+    case "gateway_agent":
+    case "local":
       throw new GatewayError("key.cannot_issue");
   }
   return { ttlMs: Math.min(...ttl), rateLimit: Math.min(...rate), scope };

@@ -1,4 +1,4 @@
-import type { Principal } from "../access/principal.ts";
+import { mayOwnKeys, type Principal } from "../access/principal.ts";
 import { auditedWrite, type WriteDeps } from "../audit/audited-write.ts";
 import { type AuditEvent, byPrincipal } from "../audit/log.ts";
 import { GatewayError } from "../core/errors.ts";
@@ -45,7 +45,7 @@ export interface KeyWriteDeps extends WriteDeps {
  * the principal that asks, reaches only what that principal may use and stays below its ceilings. The secret is
  * in the result and nowhere else.
  *
- * @throws GatewayError `key.cannot_issue` to a virtual key, `ceiling.exceeded`, `service.not_found`,
+ * @throws GatewayError `key.cannot_issue` to whoever cannot own keys, `ceiling.exceeded`, `service.not_found`,
  *   `auth.forbidden`, `resource.exists` for a taken id
  */
 export function createKeyIssuer(deps: KeyWriteDeps) {
@@ -54,7 +54,7 @@ export function createKeyIssuer(deps: KeyWriteDeps) {
     input: KeyRequest,
     context: IssueContext,
   ): Promise<{ key: VirtualKey; secret: string }> {
-    if (principal.kind === "virtual_key") throw new GatewayError("key.cannot_issue");
+    if (!mayOwnKeys(principal)) throw new GatewayError("key.cannot_issue");
     assertWithin(ceilingsOf(principal, context.source, deps.limits), input, context.names);
     const { kind: ownerKind, uid: ownerUid, orgUid } = principal;
     const nowMs = deps.clock.now();

@@ -7,6 +7,33 @@ export type Scope = "read" | "write";
 /** Who asked for the key: the REST API, the MCP tool `request_key`, or a service account's token route. */
 export type KeySource = "api" | "mcp" | "service_account";
 
+/** What one argument of a tool may be. All rules whose tool pattern matches must be met. */
+export interface ArgumentRule {
+  /** Tool name, or a pattern with `*`. */
+  readonly tool: string;
+  /** Names from the arguments object down, joined by dots; an array on the way stands for each of its elements. */
+  readonly argument: string;
+  /**
+   * Numbers and booleans as such; texts may hold `*` (any characters but `/`) and `**` (any characters). What is missing,
+   * null, an object or an empty array is refused.
+   */
+  readonly allow: readonly (string | number | boolean)[];
+}
+
+/** A grant of MCP servers. What no grant names is refused. */
+export interface McpServerGrant {
+  readonly kind: "mcp_server";
+  /** Name of the server, or a pattern with `*`. */
+  readonly mcpServer: string;
+  /** Tool name patterns with `*`; null allows every tool. */
+  readonly tools: readonly string[] | null;
+  /** Prompt name patterns with `*`. Null follows `tools`: all where that is null, else none. */
+  readonly prompts: readonly string[] | null;
+  /** Resource URI patterns with `*`. Null follows `tools`, too. */
+  readonly resources: readonly string[] | null;
+  readonly arguments: readonly ArgumentRule[];
+}
+
 /** One thing a key may reach. Null lists allow all that the service itself allows. */
 export type Grant =
   | {
@@ -17,12 +44,7 @@ export type Grant =
       readonly methods: readonly string[] | null;
       readonly paths: readonly string[] | null;
     }
-  | {
-      readonly kind: "mcp_server";
-      readonly mcpServer: string;
-      /** Tool name patterns with `*`; null allows every tool. */
-      readonly tools: readonly string[] | null;
-    };
+  | McpServerGrant;
 
 /** What an agent holds, without the secret. */
 export interface VirtualKey {

@@ -6,7 +6,7 @@ import type { Service } from "../services/model.ts";
 import { createServiceStore } from "../services/store.ts";
 import type { Db } from "../storage/open-database.ts";
 import type { ArgumentNames } from "./ceilings.ts";
-import type { Grant } from "./model.ts";
+import type { Grant, McpServerGrant } from "./model.ts";
 
 /** A grant as it is asked for: the service by its public id. */
 export type GrantRequest =
@@ -16,7 +16,7 @@ export type GrantRequest =
       readonly methods: readonly string[] | null;
       readonly paths: readonly string[] | null;
     }
-  | { readonly kind: "mcp_server"; readonly mcpServer: string; readonly tools: readonly string[] | null };
+  | McpServerGrant;
 
 /**
  * Turns grants as asked for into grants of what exists. A service of another organization, one that the caller
@@ -46,7 +46,7 @@ export async function resolveGrants(
     seen.add(`${request.kind}/${target}`);
     if (request.kind === "mcp_server") {
       assertMayGrantServers(principal, path);
-      grants.push({ kind: "mcp_server", mcpServer: request.mcpServer, tools: request.tools });
+      grants.push(request);
       continue;
     }
     const service = services.get(request.service);

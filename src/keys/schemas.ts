@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { parseDurationMs } from "../core/duration.ts";
-import { CALLER_ID, isAgentId } from "../core/ids.ts";
+import { isAgentId } from "../core/ids.ts";
 import { resourceId, timestamp } from "../http/fields.ts";
 import { MethodList, PathList } from "../services/schemas.ts";
 
@@ -17,21 +17,62 @@ const ServiceGrant = z
   })
   .meta({ id: "ServiceGrant" });
 
+const patterns = (what: string) =>
+  z
+    .array(z.string().regex(/^[\x21-\x7e]{1,256}$/, `${what}, in which * stands for any characters`))
+    .min(1, "an empty list would allow nothing: leave it out")
+    .max(128)
+    .nullable()
+    .default(null);
+const ToolPattern = z
+  .string()
+  .regex(/^[A-Za-z0-9_.*/-]{1,128}$/, "a tool's name, in which * stands for any characters");
+
+const ArgumentRule = z
+  .strictObject({
+    tool: ToolPattern.describe("Tools that it is about; `*` stands for any characters."),
+    argument: z
+      .string()
+      .regex(/^[^.\p{Cc}]{1,128}(?:\.[^.\p{Cc}]{1,128}){0,7}$/u, "names joined by dots, such as owner or repo.name")
+      .describe("Path of the argument, such as `repo.owner`. An array on the way stands for each of its elements."),
+    allow: z
+      .array(z.union([z.string().max(256).refine(hasFewStars, "at most eight stars"), z.number(), z.boolean()]))
+      .min(1, "an empty list would allow nothing: leave the tool out of tools instead")
+      .max(64)
+      .describe(
+        "Allowed values. In a text `*` stands for any characters but `/`, and `**` for any characters. A value that is " +
+          "missing, null, an object or an empty array is refused; of an array every element must be allowed.",
+      ),
+  })
+  .meta({ id: "ArgumentRule" });
+
 const McpServerGrant = z
   .strictObject({
-    mcp_server: z.string().regex(CALLER_ID, "not the name of an MCP server"),
+    mcp_server: z
+      .string()
+      .regex(/^[A-Za-z0-9*][A-Za-z0-9._*-]{0,63}$/, "not the name of an MCP server, nor a pattern with *")
+      .describe("Name of an MCP server, or a pattern in which `*` stands for any characters."),
     tools: z
-      .array(z.string().regex(/^[A-Za-z0-9_.*/-]{1,128}$/, "a tool's name, in which * stands for any characters"))
+      .array(ToolPattern)
       .min(1, "an empty list would allow nothing: leave it out to allow all")
       .max(128)
       .nullable()
-      .default(null),
+      .default(null)
+      .describe("Null: all that the server's own list allows."),
+    prompts: patterns("a prompt's name").describe("Null: all where `tools` is null, else none."),
+    resources: patterns("a resource's URI").describe("Null: all where `tools` is null, else none."),
+    arguments: z.array(ArgumentRule).max(64).default([]).describe("All rules about a tool must be met."),
   })
   .meta({ id: "McpServerGrant" });
 
 const GrantBody = z.union([ServiceGrant, McpServerGrant], {
-  error: "a grant is { service, methods?, paths? } or { mcp_server, tools? }",
+  error: "a grant is { service, methods?, paths? } or { mcp_server, tools?, prompts?, resources?, arguments? }",
 });
+
+/** What one comparison costs is in proportion to the stars. */
+function hasFewStars(text: string): boolean {
+  return (text.match(/\*+/g) ?? []).length <= 8;
+}
 
 const Metadata = z
   .record(
@@ -173,7 +214,21 @@ const view = {
           paths: z.array(z.string()).nullable(),
         })
         .meta({ id: "GrantedService" }),
-      z.object({ mcp_server: z.string(), tools: z.array(z.string()).nullable() }).meta({ id: "GrantedMcpServer" }),
+      z
+        .object({
+          mcp_server: z.string(),
+          tools: z.array(z.string()).nullable(),
+          prompts: z.array(z.string()).nullable(),
+          resources: z.array(z.string()).nullable(),
+          arguments: z.array(
+            z.object({
+              tool: z.string(),
+              argument: z.string(),
+              allow: z.array(z.union([z.string(), z.number(), z.boolean()])),
+            }),
+          ),
+        })
+        .meta({ id: "GrantedMcpServer" }),
     ]),
   ),
   scope: z.enum(["read", "write"]),

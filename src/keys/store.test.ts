@@ -6,11 +6,19 @@ import { engines, type TestDatabase } from "../../test/support/engines.ts";
 import type { Service } from "../services/model.ts";
 import { createServiceStore } from "../services/store.ts";
 import { isForeignKeyViolation, isUniqueViolation } from "../storage/errors.ts";
-import { keyStatus } from "./model.ts";
+import { type Grant, keyStatus } from "./model.ts";
 import { createKeyStore, type KeyStore } from "./store.ts";
 
 const FIRST_PAGE = { limit: 50, after: null };
 const keyring = testKeyring();
+const MCP_GRANT: Grant = {
+  kind: "mcp_server",
+  mcpServer: "github",
+  tools: ["get_*"],
+  prompts: ["review"],
+  resources: ["repo://octo/*"],
+  arguments: [{ tool: "get_*", argument: "owner.name", allow: ["octo-*", 5, true] }],
+};
 
 describe.each(Object.entries(engines))("key store on %s", (_engine, open) => {
   let database: TestDatabase;
@@ -36,7 +44,7 @@ describe.each(Object.entries(engines))("key store on %s", (_engine, open) => {
       metadata: { team: "search", ü: "ß" },
       grants: [
         { kind: "service", serviceUid: service.uid, serviceId: "openai", methods: ["GET"], paths: ["/v1/**"] },
-        { kind: "mcp_server", mcpServer: "github", tools: ["get_*"] },
+        MCP_GRANT,
       ],
     });
     expect(await keys.findBySecretHash(key.secretHash, NOW)).toEqual(key);
@@ -155,7 +163,7 @@ describe.each(Object.entries(engines))("key store on %s", (_engine, open) => {
 
   it("replaces what an update names and leaves the rest", async () => {
     const { key } = await seedKey(database.db, keyring, service, { maxUses: 5, metadata: { a: "1" } });
-    const grants = [{ kind: "mcp_server", mcpServer: "github", tools: null }] as const;
+    const grants = [{ ...MCP_GRANT, tools: null, prompts: null, resources: null, arguments: [] }] as const;
     await keys.update(key, { name: "renamed", maxUses: null, grants }, NOW + 5);
     expect(await keys.findByUid(key.uid)).toEqual({
       ...key,

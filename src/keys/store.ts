@@ -24,6 +24,13 @@ export type KeyChanges = Partial<
 > & { readonly metadata?: Readonly<Record<string, string>>; readonly grants?: readonly Grant[] };
 
 const Texts = z.array(z.string());
+const ArgumentRules = z.array(
+  z.object({
+    tool: z.string(),
+    argument: z.string(),
+    allow: z.array(z.union([z.string(), z.number(), z.boolean()])),
+  }),
+);
 const Metadata = z.record(z.string(), z.string());
 
 /**
@@ -281,6 +288,9 @@ function grantRow(key: Pick<VirtualKey, "uid" | "orgUid">, grant: Grant, positio
     methods: isService ? text(grant.methods) : null,
     paths: isService ? text(grant.paths) : null,
     tools: isService ? null : text(grant.tools),
+    prompts: isService ? null : text(grant.prompts),
+    resources: isService ? null : text(grant.resources),
+    arguments: isService || grant.arguments.length === 0 ? null : JSON.stringify(grant.arguments),
   };
 }
 
@@ -299,6 +309,9 @@ function toGrant(row: Database["grants"] & { service_id: string | null }): Grant
       kind: "mcp_server",
       mcpServer: row.mcp_server,
       tools: parseJsonOrNull(Texts, row.tools, "grants.tools"),
+      prompts: parseJsonOrNull(Texts, row.prompts, "grants.prompts"),
+      resources: parseJsonOrNull(Texts, row.resources, "grants.resources"),
+      arguments: parseJsonOrNull(ArgumentRules, row.arguments, "grants.arguments") ?? [],
     };
   }
   throw new Error(`the database holds an unreadable grant of key ${row.key_uid}`);

@@ -68,7 +68,14 @@ function toGrantRequests(body: NewKeyInput | KeyChangeInput): GrantRequest[] | u
   return body.grants?.map((grant) =>
     "service" in grant
       ? { kind: "service", ...grant }
-      : { kind: "mcp_server", mcpServer: grant.mcp_server, tools: grant.tools },
+      : {
+          kind: "mcp_server",
+          mcpServer: grant.mcp_server,
+          tools: grant.tools,
+          prompts: grant.prompts,
+          resources: grant.resources,
+          arguments: grant.arguments,
+        },
   );
 }
 
@@ -93,7 +100,13 @@ export function toBody(key: VirtualKey, ownerId: string, nowMs: number): KeyBody
     grants: key.grants.map((grant) =>
       grant.kind === "service"
         ? { service: grant.serviceId, methods: copy(grant.methods), paths: copy(grant.paths) }
-        : { mcp_server: grant.mcpServer, tools: copy(grant.tools) },
+        : {
+            mcp_server: grant.mcpServer,
+            tools: copy(grant.tools),
+            prompts: copy(grant.prompts),
+            resources: copy(grant.resources),
+            arguments: grant.arguments.map((rule) => ({ ...rule, allow: [...rule.allow] })),
+          },
     ),
     scope: key.scope,
     expires_at: toIso(key.expiresAtMs),

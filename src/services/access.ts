@@ -8,6 +8,10 @@ export function usableServices(principal: Principal): "all" | readonly string[] 
     case "service_account":
     case "virtual_key":
       return principal.services;
+    // Services are reached with virtual keys, and these have none.
+    case "gateway_agent":
+    case "local":
+      return [];
   }
 }
 

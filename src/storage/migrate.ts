@@ -2,10 +2,12 @@ import type { Kysely } from "kysely";
 import { type Migration, Migrator } from "kysely/migration";
 import type { Database } from "./schema.ts";
 import * as initial from "./migrations/0001-initial.ts";
+import * as mcpGrants from "./migrations/0002-mcp-grants.ts";
 
 /** Every migration in order. Forward only; a released one is never edited. */
 const MIGRATIONS: Record<string, Migration> = {
   "0001-initial": initial,
+  "0002-mcp-grants": mcpGrants,
 };
 
 /**

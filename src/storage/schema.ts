@@ -135,6 +135,10 @@ export interface Database {
     methods: string | null;
     paths: string | null;
     tools: string | null;
+    prompts: string | null;
+    resources: string | null;
+    /** JSON array of rules for arguments of tools; null for none. */
+    arguments: string | null;
   };
   idempotency_keys: {
     org_uid: string;

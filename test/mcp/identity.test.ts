@@ -107,7 +107,7 @@ describe("a virtual key", () => {
     const result = await robot.callTool({ name: "request_key", arguments: { service_name: "echo" } });
     expect(result).toMatchObject({
       isError: true,
-      content: [{ type: "text", text: expect.stringContaining("a virtual key cannot issue keys (key.cannot_issue)") }],
+      content: [{ type: "text", text: expect.stringContaining("this caller cannot issue keys (key.cannot_issue)") }],
     });
     expect(await gateway.issuedKeys()).toEqual([]);
   });

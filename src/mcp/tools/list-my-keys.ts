@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { KeyFacts, keyFacts, KeyState, keyState } from "./key-view.ts";
-import { defineTool, everyone } from "./tool.ts";
+import { defineTool, whoeverHasKeys } from "./tool.ts";
 
 /** More would fill an agent's context; `GET /v1/keys` pages through all. */
 const MOST_KEYS = 100;
@@ -16,7 +16,7 @@ export const listMyKeys = defineTool({
     keys: z.array(z.object({ ...KeyFacts, ...KeyState })),
     truncated: z.boolean().describe("Whether there are more keys than shown."),
   }),
-  isOffered: everyone,
+  isOffered: whoeverHasKeys,
   async run(deps, caller) {
     const keys = await deps.listKeys(caller, MOST_KEYS + 1);
     return {

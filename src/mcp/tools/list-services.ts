@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { defineTool, everyone } from "./tool.ts";
+import { defineTool, whoeverHasKeys } from "./tool.ts";
 
 const ServiceView = z.object({
   name: z.string().describe("Give this to `request_key` as `service_name`."),
@@ -16,7 +16,7 @@ export const listServices = defineTool({
   annotations: { readOnlyHint: true, openWorldHint: false },
   input: z.strictObject({}),
   output: z.object({ services: z.array(ServiceView) }),
-  isOffered: everyone,
+  isOffered: whoeverHasKeys,
   async run(deps, caller) {
     const services = await deps.listServices(caller.principal);
     return {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { mayOwnKeys } from "../../access/principal.ts";
 import { GatewayError } from "../../core/errors.ts";
 import { DEFAULT_RATE_LIMIT, DEFAULT_TTL_SECONDS } from "../types.ts";
 import { invalidArguments } from "../parse-arguments.ts";
@@ -47,10 +48,10 @@ export const requestKey = defineTool({
     ...KeyFacts,
     proxy_base_url: z.string().describe("Base URL for the API's paths; works as the base URL of an SDK."),
   }),
-  isOffered: (principal) => principal.kind !== "virtual_key",
+  isOffered: mayOwnKeys,
   async run(deps, caller, input) {
-    // A key that could mint keys would outlive its own expiry and limits.
-    if (caller.principal.kind === "virtual_key") throw new GatewayError("key.cannot_issue");
+    // A key that could mint keys would outlive its own expiry and limits, and a configured agent has no owner to answer for one.
+    if (!mayOwnKeys(caller.principal)) throw new GatewayError("key.cannot_issue");
     if (input.one_shot && input.max_uses !== undefined && input.max_uses !== 1)
       throw invalidArguments([{ argument: "max_uses", problem: "must be 1 or absent when one_shot is true" }]);
 

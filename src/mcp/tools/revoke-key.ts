@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { invalidArguments } from "../parse-arguments.ts";
 import { requiredText } from "./arguments.ts";
-import { defineTool, everyone } from "./tool.ts";
+import { defineTool, whoeverHasKeys } from "./tool.ts";
 
 /** Ends one of the caller's own keys at once. Somebody else's key answers exactly like an unknown one. */
 export const revokeKey = defineTool({
@@ -11,7 +11,7 @@ export const revokeKey = defineTool({
   annotations: { readOnlyHint: false, destructiveHint: true, idempotentHint: true, openWorldHint: false },
   input: z.strictObject({ key_id: requiredText(128, "Public id of the key, as `list_my_keys` shows it.") }),
   output: z.object({ key_id: z.string(), revoked: z.boolean() }),
-  isOffered: everyone,
+  isOffered: whoeverHasKeys,
   async run(deps, caller, input) {
     if (!(await deps.revokeKey(caller, input.key_id)))
       throw invalidArguments([{ argument: "key_id", problem: "names no key of yours" }]);

@@ -1,6 +1,6 @@
 import type { CallToolResult, Tool as ToolDefinition, ToolAnnotations } from "@modelcontextprotocol/server";
 import { z } from "zod";
-import type { Principal } from "../../access/principal.ts";
+import { mayOwnKeys, type Principal } from "../../access/principal.ts";
 import { parseArguments } from "../parse-arguments.ts";
 import type { Caller, McpDeps } from "../types.ts";
 
@@ -57,7 +57,7 @@ function toJsonSchema(schema: z.ZodObject): ToolDefinition["inputSchema"] {
   return plain;
 }
 
-/** For tools that every authenticated principal may see. */
-export function everyone(): boolean {
-  return true;
+/** For tools that every caller with keys may see: whoever has none reaches no service, and would see empty lists only. */
+export function whoeverHasKeys(principal: Principal): boolean {
+  return principal.kind === "virtual_key" || mayOwnKeys(principal);
 }
