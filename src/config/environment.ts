@@ -16,6 +16,8 @@ const CLI_VARIABLES: readonly string[] = [
   "BIFROST_CREDENTIALS",
 ];
 
+const OURS = /^(BIFROST_|MCP_GATEWAY_)/;
+
 /** Variables of earlier or similar gateways that would be believed to work. */
 const GONE: Readonly<Record<string, string>> = {
   BIFROST_STATIC_API_KEY:
@@ -29,11 +31,41 @@ const GONE: Readonly<Record<string, string>> = {
   BIFROST_ADMIN_EMAIL: "The first owner is made by `bifrost setup`. Remove the variable.",
 };
 
+const NO_GUARDS = "Guards for information flow are not supported: remove it once nothing relies on the protection.";
+const NO_TLS = "The gateway speaks plain HTTP: put it behind a proxy that ends TLS, and remove the variable.";
+const NO_DELEGATION = "Delegated identities are not supported: remove the variable.";
+
+/** `MCP_GATEWAY_*` variables of a similar gateway that protect something. Set to nothing or to false they ask for nothing. */
+const UNSUPPORTED: Readonly<Record<string, string>> = {
+  MCP_GATEWAY_WASM_GUARDS_DIR: NO_GUARDS,
+  MCP_GATEWAY_GUARDS_MODE: NO_GUARDS,
+  MCP_GATEWAY_GUARDS_SINK_SERVER_IDS: NO_GUARDS,
+  MCP_GATEWAY_GUARD_POLICY_JSON: NO_GUARDS,
+  MCP_GATEWAY_ALLOWONLY_SCOPE_PUBLIC: NO_GUARDS,
+  MCP_GATEWAY_ALLOWONLY_SCOPE_OWNER: NO_GUARDS,
+  MCP_GATEWAY_ALLOWONLY_SCOPE_REPO: NO_GUARDS,
+  MCP_GATEWAY_ALLOWONLY_MIN_INTEGRITY: NO_GUARDS,
+  MCP_GATEWAY_FORCE_PUBLIC_REPOS: NO_GUARDS,
+  MCP_GATEWAY_URL_DOMAIN_AUDIT: NO_GUARDS,
+  MCP_GATEWAY_TLS_CERT: NO_TLS,
+  MCP_GATEWAY_TLS_KEY: NO_TLS,
+  MCP_GATEWAY_CA_CERT: NO_TLS,
+  MCP_GATEWAY_HMAC_SECRET: "Signed requests are not supported: use virtual keys, and remove the variable.",
+  MCP_GATEWAY_DELEGATION_ENVELOPE: NO_DELEGATION,
+  MCP_GATEWAY_DELEGATION_CONTROL_KEY: NO_DELEGATION,
+  MCP_GATEWAY_DELEGATION_STATE_PATH: NO_DELEGATION,
+  MCP_GATEWAY_DELEGATION_GENERATION: NO_DELEGATION,
+  MCP_GATEWAY_DELEGATION_CONTROL_LISTEN: NO_DELEGATION,
+};
+
+/** Of the same gateway, and read by its scripts or meant to tune it: harmless here. */
+const WITHOUT_EFFECT: readonly string[] = ["MCP_GATEWAY_WASM_CACHE_DIR", "MCP_GATEWAY_HOST", "MCP_GATEWAY_MODE"];
+
 const SIGNING_KEY_WARNING =
   "BIFROST_SIGNING_KEY has no effect: session tokens are random and kept as keyed hashes under BIFROST_ENCRYPTION_KEY. Remove it.";
 
 export interface Overlay {
-  /** Setting path (joined by dots) to the variable that set it and its value. */
+  /** Setting path (joined by dots) to the variable or command-line option that set it and its value. */
   readonly values: ReadonlyMap<string, { readonly variable: string; readonly value: unknown }>;
   readonly problems: readonly ConfigProblem[];
   readonly warnings: readonly string[];
@@ -41,7 +73,8 @@ export interface Overlay {
 
 /**
  * What the environment says about the settings. An empty variable counts as not set, since compose files
- * cannot leave one out. Unknown `BIFROST_*` variables are problems: a typo must not be silently ignored.
+ * cannot leave one out, but for the few settings where empty means none. Unknown `BIFROST_*` and `MCP_GATEWAY_*`
+ * variables are problems: a typo must not be silently ignored.
  *
  * @param readSecret content of the file that a `<variable>_FILE` names; returns null after reporting a problem
  */
@@ -67,7 +100,10 @@ export function readEnvironment(env: Environment, readSecret: (path: string, pla
   addRedisParts(env, values, problems);
   checkDatabaseKind(env, values, problems);
   problems.push(...unknownVariables(env, leaves));
-  const warnings = env["BIFROST_SIGNING_KEY"] ? [SIGNING_KEY_WARNING] : [];
+  const warnings = [
+    ...(env["BIFROST_SIGNING_KEY"] ? [SIGNING_KEY_WARNING] : []),
+    ...WITHOUT_EFFECT.filter((name) => env[name]).map((name) => `${name} has no effect: remove it.`),
+  ];
   return { values, problems, warnings };
 }
 
@@ -77,7 +113,7 @@ function givenVariables(leaf: Leaf, env: Environment, readSecret: (path: string,
     const file = leaf.facts.secret ? env[`${variable}_FILE`] : undefined;
     const content = file ? readSecret(file, `${variable}_FILE`) : null;
     return [
-      ...(text ? [{ variable, text }] : []),
+      ...(text || (text === "" && leaf.facts.emptyCounts) ? [{ variable, text }] : []),
       ...(content === null ? [] : [{ variable: `${variable}_FILE`, text: content }]),
     ];
   });
@@ -95,7 +131,24 @@ function toValue(leaf: Leaf, text: string): unknown {
     const items = text.split(",").map((item) => item.trim());
     return items.filter((item) => item !== "");
   }
+  if (inner instanceof z.ZodRecord) return toTable(text);
   return text;
+}
+
+/** `name=value,name=value`, percent-encoded, as OTEL_EXPORTER_OTLP_HEADERS is; another text stays as it is. */
+function toTable(text: string): unknown {
+  try {
+    const pairs = text.split(",").filter((pair) => pair.trim() !== "");
+    return Object.fromEntries(
+      pairs.map((pair) => {
+        const [, name, value] = /^\s*([^=\s]+)\s*=\s*(.*?)\s*$/.exec(pair) ?? [];
+        if (name === undefined || value === undefined) throw new Error("not a pair");
+        return [name, decodeURIComponent(value)];
+      }),
+    );
+  } catch {
+    return text;
+  }
 }
 
 /** `REDIS_ADDR` and its companions, as other tools name them. */
@@ -158,14 +211,17 @@ function unknownVariables(env: Environment, leaves: readonly Leaf[]): ConfigProb
   const known = leaves.flatMap((leaf) =>
     (leaf.facts.env ?? []).flatMap((name) => (leaf.facts.secret ? [name, `${name}_FILE`] : [name])),
   );
-  const allowed = new Set([...known, ...CLI_VARIABLES, "BIFROST_DB", "BIFROST_SIGNING_KEY"]);
+  const allowed = new Set([...known, ...CLI_VARIABLES, ...WITHOUT_EFFECT, "BIFROST_DB", "BIFROST_SIGNING_KEY"]);
   return Object.keys(env)
-    .filter((name) => name.startsWith("BIFROST_") && !allowed.has(name) && env[name] !== undefined)
+    .filter((name) => OURS.test(name) && !allowed.has(name) && env[name] !== undefined)
+    .filter((name) => !Object.hasOwn(UNSUPPORTED, name) || !/^(|0|false|no|off)$/i.test(env[name] ?? ""))
     .sort()
     .map((name) => {
-      const place = /^\w{1,64}$/.test(name) ? name : "BIFROST_… (unprintable name)";
-      const gone = GONE[name];
+      const place = /^\w{1,64}$/.test(name) ? name : `${OURS.exec(name)?.[0]}… (unprintable name)`;
+      const gone = Object.hasOwn(GONE, name) ? GONE[name] : undefined;
       if (gone !== undefined) return { place, message: "no longer has an effect", remedy: gone };
+      const unsupported = Object.hasOwn(UNSUPPORTED, name) ? UNSUPPORTED[name] : undefined;
+      if (unsupported !== undefined) return { place, message: "not supported by this release", remedy: unsupported };
       const near = suggest(name, known);
       return {
         place,

@@ -1,16 +1,23 @@
+import { type CanonicalSettings, canonicalize } from "./canonical.ts";
 import { type Environment, type Overlay, readEnvironment } from "./environment.ts";
+import { aliasWarnings } from "./identity.ts";
 import { type Config, ConfigError, type ConfigProblem } from "./model.ts";
 import { parseFile } from "./parse-file.ts";
 import { dotted, toProblems } from "./problems.ts";
 import { resolveConfig } from "./resolve.ts";
 import { type ConfigInput, ConfigSchema } from "./schema.ts";
+import { checkStdinIdentity, parseStdin, STDIN, takeCustomSchemas } from "./stdin-format.ts";
 
 export { type Config, ConfigError } from "./model.ts";
 
 export interface LoadOptions {
   /** Path of the configuration file; without it only the environment counts. */
   readonly file?: string | undefined;
+  /** The JSON document that came on standard input, instead of a file. */
+  readonly stdin?: string | undefined;
   readonly env: Environment;
+  /** What the command line says, by setting path (`server.port`); it wins over the environment. */
+  readonly options?: Overlay["values"] | undefined;
   /** Reads the configuration file and the files of secrets. @throws what node:fs throws */
   readonly readFile: (path: string) => string;
 }
@@ -18,23 +25,35 @@ export interface LoadOptions {
 const MAX_FILE_LENGTH = 1024 * 1024;
 
 /**
- * The gateway's settings: defaults, then the file, then the environment. The result is frozen. Writes
- * nothing. @throws ConfigError with every problem at once, and nothing else, whatever the input
+ * The gateway's settings: defaults, then the file or document, then the environment, then the command line. The result
+ * is frozen. Writes nothing. @throws ConfigError with every problem at once, and nothing else, whatever the input
  */
-export function loadConfig({ file, env, readFile }: LoadOptions): Config {
+export function loadConfig({ file, stdin, env, readFile, options = new Map() }: LoadOptions): Config {
   const problems: ConfigProblem[] = [];
   const warnings: string[] = [];
-  const raw = file === undefined ? {} : parseFile(file, readConfigFile(file, readFile));
-  const overlay = readEnvironment(env, (path, place) => readSecretFile(path, place, readFile, problems));
-  problems.push(...overlay.problems);
-  warnings.push(...overlay.warnings);
-  const merged = merge(raw, overlay);
-  const placeOf = placeNamer(overlay);
+  const raw =
+    stdin === undefined
+      ? file === undefined
+        ? {}
+        : parseFile(file, readConfigFile(file, readFile))
+      : parseStdin(checkLength(STDIN, stdin), problems);
+  takeCustomSchemas(raw, problems);
+  const canonical = canonicalize(raw, env);
+  problems.push(...canonical.problems);
+  const fromEnv = readEnvironment(env, (path, place) => readSecretFile(path, place, readFile, problems));
+  problems.push(...fromEnv.problems);
+  const overlay = { ...fromEnv, values: new Map([...fromEnv.values, ...options]) };
+  const placeOf = placeNamer(overlay, canonical);
+  const written = (field: string) => dotted(canonical.writtenAs(["gateway", field]));
+  if (stdin !== undefined) checkStdinIdentity(canonical.settings, written, problems);
+  warnings.push(...fromEnv.warnings, ...canonical.warnings);
+  warnings.push(...aliasWarnings(canonical.settings, overlay, written));
 
+  const merged = merge(canonical.settings, overlay);
   const { input, refused } = parseAll(merged, placeOf, problems);
   const config =
     input &&
-    resolveConfig(input, file ?? null, {
+    resolveConfig(input, stdin === undefined ? (file ?? null) : null, {
       env,
       readFile,
       placeOf,
@@ -43,6 +62,9 @@ export function loadConfig({ file, env, readFile }: LoadOptions): Config {
         if (!refused.has(problem.place)) problems.push(problem);
       },
       warn: (warning) => warnings.push(warning),
+      isInFile: (path) => valueAt(canonical.settings, path) !== undefined,
+      isExpanded: canonical.isExpanded,
+      policyAgents: canonical.policyAgents,
       credentialNames: keysOf(merged["credentials"]),
     });
   if (problems.length > 0 || !config) throw new ConfigError(unique(problems));
@@ -60,8 +82,13 @@ function readConfigFile(file: string, readFile: (path: string) => string): strin
       ? refuse("the file does not exist", "Check the path given with --config or BIFROST_CONFIG.")
       : refuse("the file cannot be read", "Check that it is a file and that this user may read it.");
   }
-  if (text.length > MAX_FILE_LENGTH) throw refuse("larger than 1 MiB", "Check that this is the configuration file.");
-  return text;
+  return checkLength(file, text);
+}
+
+function checkLength(place: string, text: string): string {
+  if (text.length <= MAX_FILE_LENGTH) return text;
+  const remedy = "Check that this is the configuration.";
+  throw new ConfigError([{ place, message: "larger than 1 MiB", remedy }]);
 }
 
 function readSecretFile(
@@ -81,24 +108,55 @@ function readSecretFile(
   return null;
 }
 
-/** The environment wins over the file, setting by setting. */
+/** What the environment and the command line say wins over the file, setting by setting. */
 function merge(raw: Record<string, unknown>, overlay: Overlay): Record<string, unknown> {
   const merged = { ...raw };
-  for (const [path, { value }] of overlay.values) {
-    const [section = "", field] = path.split(".");
-    if (field === undefined) merged[section] = value;
-    else if (merged[section] === undefined) merged[section] = { [field]: value };
-    else if (isTable(merged[section])) merged[section] = { ...merged[section], [field]: value };
-    // Anything else is a problem of the file; the schema reports it.
-  }
+  for (const [path, { value }] of overlay.values) setAt(merged, path.split("."), value);
+  useGatewayPort(merged);
   return merged;
 }
 
-function placeNamer(overlay: Overlay): (path: readonly PropertyKey[]) => string {
+/** Tables on the way are copied, never changed. What is no table is a problem of the file; the schema reports it. */
+function setAt(table: Record<string, unknown>, path: readonly string[], value: unknown): void {
+  const [head = "", ...rest] = path;
+  if (rest.length === 0) {
+    table[head] = value;
+    return;
+  }
+  const before = table[head] ?? {};
+  if (!isTable(before)) return;
+  const copy = { ...before };
+  table[head] = copy;
+  setAt(copy, rest, value);
+}
+
+/** `gateway.port` is where to listen unless `server.port` says so. A wrong one is reported as what it is. */
+function useGatewayPort(merged: Record<string, unknown>): void {
+  if (valueAt(merged, ["server", "port"]) !== undefined) return;
+  const port = valueAt(merged, ["gateway", "port"]);
+  const number = typeof port === "string" && /^\d{1,5}$/.test(port) ? Number(port) : port;
+  if (typeof number === "number" && Number.isInteger(number) && number >= 1 && number <= 65_535) {
+    setAt(merged, ["server", "port"], number);
+  }
+}
+
+function placeNamer(overlay: Overlay, { writtenAs }: CanonicalSettings): (path: readonly PropertyKey[]) => string {
   return (path) => {
-    const variable = overlay.values.get(path.slice(0, 2).join(".")) ?? overlay.values.get(String(path[0]));
-    return variable?.variable ?? (path.length === 0 ? "(top level)" : dotted(path));
+    for (let length = path.length; length > 0; length--) {
+      const found = overlay.values.get(path.slice(0, length).join("."));
+      if (found) return found.variable;
+    }
+    return path.length === 0 ? "(top level)" : dotted(writtenAs(path));
   };
+}
+
+function valueAt(from: unknown, path: readonly PropertyKey[]): unknown {
+  let at = from;
+  for (const part of path) {
+    if (!isTable(at) || !Object.hasOwn(at, part)) return undefined;
+    at = at[String(part)];
+  }
+  return at;
 }
 
 /**

@@ -68,6 +68,8 @@ export interface GatewayConfig {
   readonly auth: "keys" | "none";
   /** Secrets that authenticate a configured agent, with what it may use. Empty: the gateway's own keys only. */
   readonly agents: readonly GatewayAgent[];
+  /** Host in the addresses told to clients; null: the one listened on. */
+  readonly domain: string | null;
   /** Longest time a server may take to start and say hello. */
   readonly startupTimeoutMs: number;
   /** Longest time one tool call may take, where the server does not say. 0 means no limit. */

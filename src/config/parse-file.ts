@@ -10,7 +10,15 @@ export function parseFile(path: string, text: string): Record<string, unknown> {
   const bare = text.replace(/^\uFEFF/, "");
   const extension = extname(path).toLowerCase();
   const isJson = extension === ".json" || (extension !== ".toml" && bare.trimStart().startsWith("{"));
-  const data = isJson ? fromJson(path, bare) : fromToml(path, bare);
+  return tableIn(path, isJson ? fromJson(path, bare) : fromToml(path, bare));
+}
+
+/** The same for a text that is JSON. @throws ConfigError */
+export function parseJson(place: string, text: string): Record<string, unknown> {
+  return tableIn(place, fromJson(place, text.replace(/^\uFEFF/, "")));
+}
+
+function tableIn(path: string, data: unknown): Record<string, unknown> {
   if (typeof data !== "object" || data === null || Array.isArray(data)) {
     throw new ConfigError([
       { place: path, message: "does not hold an object", remedy: "Write an object of settings at the top level." },

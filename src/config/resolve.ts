@@ -1,10 +1,10 @@
-import { isIP } from "node:net";
-import { tmpdir } from "node:os";
 import { join, resolve as absolute } from "node:path";
 import { parseMasterKey } from "../vault/keyring.ts";
 import { weaknessOf } from "./master-key.ts";
-import type { Config, GatewayConfig } from "./model.ts";
+import type { Config } from "./model.ts";
 import { resolveDeclared } from "./resolve-declared.ts";
+import { isLoopback, resolveGateway } from "./resolve-gateway.ts";
+import { resolveMcpServers } from "./resolve-mcp-servers.ts";
 import type { ConfigInput } from "./schema.ts";
 import { type Sources, readSecret } from "./secret-source.ts";
 
@@ -13,6 +13,8 @@ export function resolveConfig(input: ConfigInput, file: string | null, sources: 
   const dataDir = absolute(input.data_dir);
   const { server, auth, keys, limits } = input;
   checkTogether(input, sources);
+  const gateway = resolveGateway(input, sources);
+  const declared = resolveDeclared(input, sources);
   return {
     mode: input.mode,
     dataDir,
@@ -52,30 +54,11 @@ export function resolveConfig(input: ConfigInput, file: string | null, sources: 
     metrics: input.metrics,
     mcp: input.mcp,
     retention: { keysMs: input.retention.keys, sessionsMs: input.retention.sessions },
-    gateway: DEFAULT_GATEWAY,
-    mcpServers: [],
-    ...resolveDeclared(input, sources),
+    gateway,
+    services: declared.services,
+    ...resolveMcpServers(input, gateway, declared.credentials, sources),
   };
 }
-
-const DEFAULT_GATEWAY: GatewayConfig = {
-  auth: "keys",
-  agents: [],
-  startupTimeoutMs: 30_000,
-  toolTimeoutMs: 60_000,
-  keepaliveMs: 1_500_000,
-  sessionTimeoutMs: 21_600_000,
-  maxSessionsPerPrincipal: 1_000,
-  requireContainers: false,
-  payloads: {
-    dir: join(tmpdir(), "bifrost-payloads"),
-    pathPrefix: null,
-    thresholdBytes: 524_288,
-    maxAgeMs: 86_400_000,
-  },
-  logDir: null,
-  telemetry: null,
-};
 
 function resolveDatabase(input: ConfigInput, dataDir: string, sources: Sources): Config["database"] {
   const path = ["database", "url"];
@@ -198,8 +181,4 @@ function checkTogether(input: ConfigInput, { placeOf, isRefused, report, warn }:
     }
   }
   if (input.metrics.public && !input.metrics.enabled) warn("metrics.public has no effect: metrics.enabled is false.");
-}
-
-function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 }

@@ -1,11 +1,10 @@
 import { isIP } from "node:net";
 import { z } from "zod";
 import { isOrigin } from "../core/upstream-address.ts";
+import { GatewaySchema } from "./gateway-schema.ts";
+import { McpServerSchema, ServerName } from "./mcp-server-schema.ts";
 import { CredentialSchema, Id, ServiceSchema } from "./service-schema.ts";
-import { DURATION_TAKES, Duration, SecretText, isAddressBlock, setting } from "./setting.ts";
-
-const HOST_NAME =
-  /^(?=.{1,253}$)([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
+import { DURATION_TAKES, Duration, HOST_NAME, SecretText, isAddressBlock, setting } from "./setting.ts";
 
 const duration = (fallback: string, env: string, description: string, risk?: string) =>
   setting(Duration.prefault(fallback), { takes: DURATION_TAKES, description, env: [env], ...(risk ? { risk } : {}) });
@@ -246,6 +245,8 @@ export const ConfigSchema = z.strictObject({
     .prefault({}),
   credentials: z.record(Id, CredentialSchema).default({}),
   services: z.record(Id, ServiceSchema).default({}),
+  gateway: GatewaySchema.prefault({}),
+  servers: z.record(ServerName, McpServerSchema).default({}),
 });
 
 export type ConfigInput = z.output<typeof ConfigSchema>;

@@ -3,13 +3,8 @@ import { isAllowEntry } from "../core/address-range.ts";
 import { CALLER_ID } from "../core/ids.ts";
 import { isPathPattern } from "../core/path-pattern.ts";
 import { isOrigin, parseEndpoint } from "../core/upstream-address.ts";
-import { SECRET_TAKES, SecretSource, setting, TIMEOUT_TAKES, Timeout } from "./setting.ts";
+import { HeaderName, SECRET_TAKES, SecretSource, setting, TIMEOUT_TAKES, Timeout, TOKEN } from "./setting.ts";
 
-/** RFC 9110 §5.6.2 token: what a header or method name may be. */
-const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$/;
-/** Headers that frame the message or name its sender; a credential in one of them would break or forge a request. */
-const UNUSABLE_HEADERS =
-  /^(host|connection|content-length|transfer-encoding|te|trailer|upgrade|keep-alive|expect|proxy-.*|x-bifrost-.*)$/i;
 const VISIBLE = /^[\x20-\x7e]*$/;
 
 /** What names of services and credentials look like. */
@@ -20,13 +15,6 @@ const Org = setting(Id.optional(), {
   description: "Organization it belongs to.",
   otherwise: "the first organization",
 });
-
-const HeaderName = z
-  .string()
-  .regex(TOKEN, { error: "not a header name" })
-  .refine((name) => !UNUSABLE_HEADERS.test(name), {
-    error: "this header frames the request and cannot hold a credential",
-  });
 
 const Injection = z.discriminatedUnion(
   "type",

@@ -15,6 +15,12 @@ export interface SettingFacts {
   readonly secret?: boolean;
   /** What holds when it is not set, for defaults that are not a plain value. */
   readonly otherwise?: string;
+  /** An empty variable counts as set. */
+  readonly emptyCounts?: boolean;
+  /** An older name of another setting. */
+  readonly deprecated?: boolean;
+  /** `${NAME}` in its texts is not expanded. */
+  readonly verbatim?: boolean;
 }
 
 const FACTS = z.registry<SettingFacts>();
@@ -60,6 +66,23 @@ export const SECRET_TAKES = '{ env = "NAME" } for an environment variable, or { 
 
 /** Text in place, or where to find it. For settings that are usually given by a variable. */
 export const SecretText = z.union([z.string(), ...SecretSource.options], { error: "not text and not a place of it" });
+
+/** RFC 9110 §5.6.2 token: what a header or method name may be. */
+export const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$/;
+/** Headers that frame the message or name its sender; a credential in one of them would break or forge a request. */
+const UNUSABLE_HEADERS =
+  /^(host|connection|content-length|transfer-encoding|te|trailer|upgrade|keep-alive|expect|proxy-.*|x-bifrost-.*)$/i;
+
+/** Name of a header that the configuration may set. */
+export const HeaderName = z
+  .string()
+  .regex(TOKEN, { error: "not a header name" })
+  .refine((name) => !UNUSABLE_HEADERS.test(name), {
+    error: "this header frames the request and cannot hold a credential",
+  });
+
+export const HOST_NAME =
+  /^(?=.{1,253}$)([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
 
 /** An address or CIDR block. */
 export function isAddressBlock(text: string): boolean {
