@@ -27,6 +27,7 @@ import { issueServiceTokenWith } from "./keys/service-token.ts";
 import { createKeyStore } from "./keys/store.ts";
 import { createGuessThrottle, GUESS_THROTTLE_DEFAULTS } from "./limits/guess-throttle.ts";
 import { createMemoryLimits } from "./limits/memory-limits.ts";
+import { createGatewayAgents } from "./mcp/gateway-agents.ts";
 import { createMcpPlane } from "./mcp/plane.ts";
 import { createProxyHandler } from "./proxy/handle-request.ts";
 import { createSigningKeys } from "./proxy/signing-keys.ts";
@@ -97,7 +98,7 @@ async function build(config: Config, replace: Replace, opened: AsyncDisposableSt
   opened.defer(() => db.destroy());
   await migrate(db);
   const keyring = await openKeyring(db, masterKeys, { create: true });
-  await ensureDefaultOrg(db, clock);
+  const firstOrg = await ensureDefaultOrg(db, clock);
   const setupToken = await createSetupToken(db, keyring, {
     renew: true,
     ...(config.auth.setupToken === null ? {} : { provided: config.auth.setupToken }),
@@ -166,6 +167,11 @@ async function build(config: Config, replace: Replace, opened: AsyncDisposableSt
       gate: proxy.deps,
       keyWrites,
       orgIdOf: orgNames.idOf,
+      agents: createGatewayAgents(config.gateway.agents, { keyring, throttle, org: firstOrg }),
+      local:
+        config.gateway.auth === "none"
+          ? { kind: "local", uid: "local", id: "local", orgUid: firstOrg.uid, orgId: firstOrg.id }
+          : null,
     },
     config.server,
   );

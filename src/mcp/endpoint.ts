@@ -28,8 +28,8 @@ export function createMcpEndpoint(deps: McpDeps, door: FrontDoor, limits: McpLim
 
   async function identify(request: IncomingMessage, requestId: string): Promise<Caller> {
     const context = contextOf(deps, request, requestId);
-    const principal = await deps.authenticate({ context, orgId: context.header("x-org-id") ?? null }); // 401, 429
-    return { principal, agentId: readAgentId(request.headers), context }; // 400
+    const { principal, live } = await deps.authenticate({ context, orgId: context.header("x-org-id") ?? null }); // 401, 429
+    return { principal, live, agentId: readAgentId(request.headers), context }; // 400
   }
 
   return {

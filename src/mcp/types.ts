@@ -2,11 +2,15 @@ import type { Logger } from "../core/log.ts";
 import type { ClientAddressOf } from "../http/client-address.ts";
 import type { RequestContext } from "../http/route.ts";
 import type { VirtualKey } from "../keys/model.ts";
+import type { LiveKey } from "../gate/key-cache.ts";
 import type { Principal } from "../access/principal.ts";
+import type { AuthenticateMcp } from "./authenticate.ts";
 
 /** Who calls: the authenticated principal, and the name of the agent inside it, if it gave one. */
 export interface Caller {
   readonly principal: Principal;
+  /** The key where the principal is a virtual key, for admission and policy; else null. As it was when the request came. */
+  readonly live: LiveKey | null;
   /** From `X-Agent-ID`, already checked for its form. A name, never a credential: DESIGN §3. */
   readonly agentId: string | null;
   readonly context: RequestContext;
@@ -49,7 +53,7 @@ export interface McpDeps {
   readonly publicUrl: string | null;
 
   /** Who the request is, in the org that `orgId` names, else in the credential's own. @throws GatewayError 401, 404, 429 */
-  authenticate(request: { context: RequestContext; orgId: string | null }): Promise<Principal>;
+  readonly authenticate: AuthenticateMcp;
 
   /** The services of the principal's organization that it may use, by name. */
   listServices(principal: Principal): Promise<readonly ServiceSummary[]>;

@@ -9,7 +9,7 @@ import type { Scope, VirtualKey } from "../keys/model.ts";
 import { createKeyStore } from "../keys/store.ts";
 import { usableServices } from "../services/access.ts";
 import { createServiceStore } from "../services/store.ts";
-import { authenticateMcp, type McpAuthenticateDeps } from "./authenticate.ts";
+import { createMcpAuthenticate, type McpAuthenticateDeps } from "./authenticate.ts";
 import {
   type Caller,
   DEFAULT_RATE_LIMIT,
@@ -58,7 +58,7 @@ export function wireMcp(parts: McpParts): McpDeps {
     clientAddress: parts.clientAddress,
     publicUrl: parts.publicUrl,
     now: () => clock.now(),
-    authenticate: (request) => authenticateMcp(request, parts),
+    authenticate: createMcpAuthenticate(parts),
 
     async listServices(principal) {
       const scopes = await scopesOf(principal, keyWrites);

@@ -7,7 +7,7 @@ import type { GatewayError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
 import type { Asserter } from "./assertion.ts";
 import type { Injector } from "./inject.ts";
-import type { OpenRequests } from "./open-requests.ts";
+import type { OpenRequests } from "../gate/open-requests.ts";
 import type { Upstreams } from "./upstreams.ts";
 
 /** What is known of one proxied request when it has ended: what metrics, and later usage, are made from. */

@@ -14,7 +14,7 @@ import type { Limits } from "../limits/types.ts";
 import type { Keyring } from "../vault/keyring.ts";
 import { type Asserter, createAsserter } from "./assertion.ts";
 import { createInjector } from "./inject.ts";
-import { createOpenRequests, type OpenRequests } from "./open-requests.ts";
+import { createOpenRequests, type OpenRequests } from "../gate/open-requests.ts";
 import type { SigningKeys } from "./signing-keys.ts";
 import type { Exchange, ProxyDeps } from "./types.ts";
 import { createUpstreams, type Upstreams } from "./upstreams.ts";

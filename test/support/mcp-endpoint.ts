@@ -106,6 +106,8 @@ function wireUp(db: Db, keyring: Keyring, write: (line: string) => void) {
     },
     keyWrites: { db, keyring, clock, changes, limits: LIMITS },
     orgIdOf: createOrgNames(db, changes).idOf,
+    agents: { find: () => null },
+    local: null,
   });
 }
 
