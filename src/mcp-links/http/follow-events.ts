@@ -1,0 +1,194 @@
+import type { Dispatcher } from "undici";
+import { GatewayError } from "../../core/errors.ts";
+import type { JsonText } from "../../jsonrpc/json-slice.ts";
+import { EventDecoder, EventTooLarge, type ServerSentEvent } from "../../jsonrpc/sse.ts";
+import { type Conversation, isCoded, mediaType, requestHeaders, statusError, transportError } from "./conversation.ts";
+
+/** A stream that is being followed. */
+export interface Follow {
+  /** Cuts the stream; nothing is handed on from here. Idempotent. */
+  stop(): void;
+}
+
+export interface FollowOptions {
+  readonly headers: Readonly<Record<string, string>>;
+  /** Where an earlier stream ended; null begins a new one. */
+  readonly from: { readonly lastEventId: string; readonly retryMs: number | null } | null;
+  /** How many connections in a row may bring no event. */
+  readonly attempts: number;
+  /** One message or batch, unparsed. May throw GatewayError: it is then passed over. */
+  onText(text: JsonText): void;
+  /** The server has no such stream, or the attempts are used up. Not called after `stop`. */
+  onGiveUp(reason: GatewayError): void;
+}
+
+const MIN_DELAY_MS = 100;
+const FIRST_DELAY_MS = 1_000;
+const MAX_DELAY_MS = 60_000;
+
+/**
+ * Follows the event stream that GET gives (2025-11-25, Listening for Messages), and resumes it with `Last-Event-ID` after
+ * what the server asked for in `retry`, else after a time that doubles with each fruitless attempt.
+ */
+export function followEvents(conversation: Conversation, options: FollowOptions): Follow {
+  let lastEventId = options.from?.lastEventId ?? "";
+  let retryMs = options.from?.retryMs ?? null;
+  let fruitless = 0;
+  let stopped = false;
+  let timer: NodeJS.Timeout | null = null;
+  let stream: EventStream | null = null;
+
+  const giveUp = (reason: GatewayError): void => {
+    if (stopped) return;
+    stop();
+    options.onGiveUp(reason);
+  };
+  const again = (reason: GatewayError): void => {
+    if (stopped) return;
+    if (fruitless >= options.attempts) {
+      giveUp(reason);
+      return;
+    }
+    const backOff = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(fruitless, 10));
+    fruitless++;
+    // A server that asks for 0 and never has anything would be asked without pause.
+    const asked = retryMs === null ? backOff : Math.min(MAX_DELAY_MS, Math.max(MIN_DELAY_MS, retryMs));
+    timer = setTimeout(() => void open(), fruitless > 3 ? Math.max(asked, backOff) : asked);
+    timer.unref();
+  };
+  const open = async (): Promise<void> => {
+    const { authorization } = conversation.upstream;
+    let value: string | null = null;
+    try {
+      value = authorization === null ? null : await authorization.current();
+      let end = await connect(value);
+      if (end.status === 401 && authorization !== null && value !== null && !stopped) {
+        value = await authorization.renew(value);
+        if (value !== null) end = await connect(value);
+      }
+      if (end.isFinal) giveUp(end.reason);
+      else again(end.reason);
+    } catch (thrown) {
+      again(transportError(thrown));
+    }
+  };
+  const connect = async (authorization: string | null): Promise<StreamEnd> => {
+    if (stopped) return { status: null, isFinal: true, reason: new GatewayError("upstream.reset") };
+    const headers = requestHeaders(conversation, "GET", authorization, options.headers);
+    if (lastEventId !== "" && /^[\x20-\x7e]+$/.test(lastEventId)) headers.push("last-event-id", lastEventId);
+    const current = new EventStream(conversation, ({ type, data }) => {
+      fruitless = 0;
+      if (type === "message" && data !== "" && !stopped) handOn(data);
+    });
+    stream = current;
+    const end = await current.open(conversation.upstream.path, headers);
+    if (current.lastEventId !== "") lastEventId = current.lastEventId;
+    retryMs = current.retryMs ?? retryMs;
+    return end;
+  };
+  const handOn = (data: JsonText): void => {
+    try {
+      options.onText(data);
+    } catch (thrown) {
+      // What the server sent is no message. What follows may be one.
+      if (!(thrown instanceof GatewayError)) throw thrown;
+    }
+  };
+  const stop = (): void => {
+    stopped = true;
+    if (timer) clearTimeout(timer);
+    stream?.cut();
+  };
+
+  if (options.from === null) void open();
+  else again(new GatewayError("upstream.reset", { detail: "the stream broke" }));
+  return { stop };
+}
+
+export interface StreamEnd {
+  readonly status: number | null;
+  /** Another attempt would end the same. */
+  readonly isFinal: boolean;
+  readonly reason: GatewayError;
+}
+
+/** One GET for an event stream. */
+export class EventStream implements Dispatcher.DispatchHandler {
+  readonly #conversation: Conversation;
+  readonly #decoder: EventDecoder;
+  readonly #ended = Promise.withResolvers<StreamEnd>();
+  #controller: Dispatcher.DispatchController | null = null;
+  #cut: GatewayError | null = null;
+
+  constructor(conversation: Conversation, onEvent: (event: ServerSentEvent) => void) {
+    this.#conversation = conversation;
+    this.#decoder = new EventDecoder(conversation.limits.maxMessageBytes, onEvent);
+  }
+
+  get lastEventId(): string {
+    return this.#decoder.lastEventId;
+  }
+
+  get retryMs(): number | null {
+    return this.#decoder.retryMs;
+  }
+
+  /** Resolves when the stream has ended, in whatever way. @throws GatewayError `upstream.address_refused` */
+  async open(path: string, headers: string[]): Promise<StreamEnd> {
+    const { limits, upstream } = this.#conversation;
+    const headersTimeout = limits.headersTimeoutMs > 0 ? limits.headersTimeoutMs : 60_000;
+    // Silence is no fault of this stream: TCP keep-alive tells a dead peer.
+    upstream.pool().dispatch({ path, method: "GET", headers, headersTimeout, bodyTimeout: 0 }, this);
+    return this.#ended.promise;
+  }
+
+  cut(reason = new GatewayError("upstream.reset", { detail: "the stream is no longer wanted" })): void {
+    this.#cut ??= reason;
+    this.#controller?.abort(reason);
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#cut) controller.abort(this.#cut);
+  }
+
+  onResponseStart(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    headers: Record<string, string | string[] | undefined>,
+  ): void {
+    if (status < 200) return;
+    const isStream = status === 200 && mediaType(headers) === "text/event-stream" && !isCoded(headers);
+    if (isStream) return;
+    const hadSession = this.#conversation.sessionId !== null;
+    const reason =
+      status < 300
+        ? new GatewayError("upstream.protocol", { detail: `${status} instead of an event stream` })
+        : statusError(this.#conversation, status, hadSession);
+    this.#ended.resolve({ status, isFinal: reason.code !== "upstream.unavailable", reason });
+    controller.abort(reason);
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#cut) return;
+    try {
+      this.#decoder.push(chunk);
+    } catch (thrown) {
+      const reason =
+        thrown instanceof EventTooLarge
+          ? new GatewayError("upstream.too_large", { detail: thrown.message })
+          : transportError(thrown);
+      this.#cut = reason;
+      controller.abort(reason);
+    }
+  }
+
+  onResponseEnd(): void {
+    const reason = new GatewayError("upstream.reset", { detail: "the server ended the stream" });
+    this.#ended.resolve({ status: 200, isFinal: false, reason });
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, thrown: Error): void {
+    this.#ended.resolve({ status: null, isFinal: false, reason: this.#cut ?? transportError(thrown) });
+  }
+}
