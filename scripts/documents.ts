@@ -5,12 +5,14 @@ import { loadConfig } from "../src/config/load.ts";
 import { ERRORS } from "../src/core/errors.ts";
 import { createLogger } from "../src/core/log.ts";
 import { newMasterKey } from "../src/vault/keyring.ts";
+import { describeConformance } from "../test/mcp/conformance/table.ts";
 
 /** Every generated document of docs/ and how its text is made from the code. */
 export const DOCUMENTS: Readonly<Record<string, () => string | Promise<string>>> = {
   "config.md": describeConfig,
   "config.schema.json": () => JSON.stringify(configJsonSchema()),
   "errors.md": describeErrors,
+  "mcp-conformance.md": describeConformance,
   "openapi.json": describeApi,
 };
 

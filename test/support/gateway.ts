@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type App, createApp, type Replace } from "../../src/app.ts";
 import { loadConfig } from "../../src/config/load.ts";
+import type { Config } from "../../src/config/model.ts";
 import { createLogger } from "../../src/core/log.ts";
 import { type Caller, createCaller, setUp, type TestUser } from "./management.ts";
 
@@ -22,14 +23,19 @@ export interface TestGateway {
  * with one owner.
  *
  * @param env configuration by environment variables, on top of these
+ * @param change the last word on the configuration, for what has no variable
  */
-export async function startGateway(env: Record<string, string> = {}, replace: Replace = {}): Promise<TestGateway> {
+export async function startGateway(
+  env: Record<string, string> = {},
+  replace: Replace = {},
+  change: (config: Config) => Config = (config) => config,
+): Promise<TestGateway> {
   const dataDir = await mkdtemp(join(tmpdir(), "bifrost-gateway-"));
   const config = loadConfig({
     env: { BIFROST_DATA_DIR: dataDir, BIFROST_PORT: "0", BIFROST_SHUTDOWN_TIMEOUT: "1s", ...env },
     readFile: (path) => readFileSync(path, "utf8"),
   });
-  const app = await createApp(config, { log: createLogger("silent"), ...replace });
+  const app = await createApp(change(config), { log: createLogger("silent"), ...replace });
   const { url } = await app.listen();
   const call = createCaller(url);
   return {
