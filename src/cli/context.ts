@@ -80,6 +80,34 @@ export interface ConfigFlags {
   readonly config?: string;
 }
 
+/** What `config check` takes besides. */
+export interface SourceFlags extends ConfigFlags {
+  readonly configStdin?: boolean;
+  readonly env?: string;
+}
+
+/** What `serve` takes. */
+export interface ServeFlags extends SourceFlags {
+  readonly listen?: string;
+  readonly routed?: boolean;
+  readonly unified?: boolean;
+  readonly logDir?: string;
+  readonly payloadDir?: string;
+  readonly payloadPathPrefix?: string;
+  readonly payloadSizeThreshold?: string;
+  readonly shutdownTimeout?: string;
+}
+
+/** The options by which a gateway's settings can be given. */
+export function addSourceOptions(command: Command): Command {
+  return addConfigOption(command)
+    .option(
+      "--config-stdin",
+      "read the configuration as one JSON document from standard input; --config is not read then",
+    )
+    .option("--env <file>", "file of NAME=value lines, which win over the environment");
+}
+
 /** The option of commands that work on the gateway's own files and database. */
 export function addConfigOption(command: Command): Command {
   return command.option("-c, --config <file>", "configuration file, TOML or JSON (default: BIFROST_CONFIG, else none)");

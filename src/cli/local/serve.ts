@@ -3,20 +3,30 @@ import type { Config } from "../../config/load.ts";
 import { resolveMasterKeys } from "../../config/master-key.ts";
 import { createLogger } from "../../core/log.ts";
 import { InstanceLockError } from "../../storage/instance-lock.ts";
-import type { ConfigFlags, Context } from "../context.ts";
+import type { Context, ServeFlags } from "../context.ts";
 import { CliFailure, EXIT } from "../failure.ts";
-import { databaseFailure, loadSettings } from "./open-config.ts";
+import { clientConfiguration } from "../serve-gateway.ts";
+import { settingsOf } from "./gateway-flags.ts";
+import { databaseFailure, loadFrom, openSources } from "./open-config.ts";
 import { type Gateway, superviseGateway } from "./supervise-gateway.ts";
 
 /** Runs a gateway until it is told to stop. */
-export async function serve({ output, terminal }: Context, options: ConfigFlags): Promise<void> {
-  const load = () => loadSettings(terminal, options);
+export async function serve({ output, terminal }: Context, flags: ServeFlags): Promise<void> {
+  const sources = { ...(await openSources(terminal, flags)), options: settingsOf(flags) };
+  const load = () => loadFrom(flags, sources);
   const config = load();
   const log = createLogger(config.log.level);
   const { generated } = resolveMasterKeys(config, { create: true });
   for (const warning of config.warnings) log.warn(warning);
   const { gateway, url } = await start(config);
-  const onReady = () => announce(output, { url, setupToken: gateway.setupToken, generated });
+  const onReady = () => {
+    const started = { url, setupToken: gateway.setupToken, generated };
+    if (!flags.configStdin) return announce(output, started);
+    // In the same turn as the listening: no request is answered before the whole document is written.
+    const document = clientConfiguration(config, url, flags.unified ? "unified" : "routed");
+    terminal.stdout.write(`${JSON.stringify(document)}\n`);
+    terminal.stderr.write(`${textOf(started)}\n`);
+  };
   await superviseGateway({ gateway, config, load, log, url, onReady });
 }
 
@@ -57,10 +67,18 @@ function listenFailure({ server }: Config, error: unknown): CliFailure | null {
   }
 }
 
-function announce(
-  output: Context["output"],
-  { url, setupToken, generated }: { url: string; setupToken: string | null; generated: string | null },
-): void {
+interface Started {
+  readonly url: string;
+  readonly setupToken: string | null;
+  readonly generated: string | null;
+}
+
+function announce(output: Context["output"], started: Started): void {
+  const { url, setupToken, generated } = started;
+  output.done(textOf(started), { url, setup_token: setupToken, generated_key_file: generated });
+}
+
+function textOf({ url, setupToken, generated }: Started): string {
   const lines = [
     `Bifrost listens on ${url}`,
     ...(generated === null
@@ -76,7 +94,7 @@ function announce(
           "",
         ]),
   ];
-  output.done(lines.join("\n"), { url, setup_token: setupToken, generated_key_file: generated });
+  return lines.join("\n");
 }
 
 function setupCommand(url: string, token: string): string {
