@@ -1,0 +1,387 @@
+import type { Clock } from "../core/clock.ts";
+import { GatewayError } from "../core/errors.ts";
+import type { ChannelEnd, ClientFacts, Era, Link } from "../mcp-links/types.ts";
+import { createCountedLink, isSessionLost, type LinkUse } from "./counted-link.ts";
+import { type Schedule, settledWithin } from "./schedule.ts";
+import type { Conversation } from "./types.ts";
+
+/** What a link was, or is to be, opened with. */
+export interface LinkTerms {
+  readonly facts: ClientFacts;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly era: Era;
+}
+
+/** A place in the pool: one link, from the first step of opening until nothing of it is left. */
+export interface Slot extends LinkUse {
+  /** Null: the gateway's own link, which the next conversation on equal terms takes over. */
+  owner: Conversation | null;
+  /** Opened by the gateway itself, whoever has it now. */
+  readonly own: boolean;
+  readonly terms: LinkTerms;
+  phase: "opening" | "open" | "closing";
+  leasedAtMs: number;
+  openedAtMs: number;
+  /** The link with its use counted; null until it is open. */
+  link: Link | null;
+  /** The link itself: for what is not use. */
+  bare: Link | null;
+  ready: Promise<Link>;
+  /** Resolves when nothing of it is left. */
+  readonly gone: Promise<void>;
+  readonly free: () => void;
+  readonly stop: AbortController;
+}
+
+export interface LinkPoolDeps {
+  readonly server: string;
+  readonly clock: Clock;
+  readonly schedule: Schedule;
+  readonly startupTimeoutMs: number;
+  /** Links at a time, all callers together. */
+  readonly capacity: number;
+  /** Of those, links of one principal. */
+  readonly share: number;
+  open(terms: LinkTerms, signal: AbortSignal): Promise<Link>;
+  /** Whether the gateway's own link serves a conversation as well as a new one would. */
+  suits(own: Slot, conversation: Conversation): boolean;
+  /** How long the link may be unused; 0 means for ever. */
+  idleMs(slot: Slot): number;
+  onOpened(slot: Slot, link: Link): void;
+  onOpenFailed(slot: Slot, error: GatewayError): void;
+  /** An open link ended, and nobody here asked for it. */
+  onDied(slot: Slot, end: ChannelEnd): void;
+  /** A request over the link failed in the gateway's hop. */
+  onTrouble(error: unknown): void;
+}
+
+export interface LinkPool {
+  /** The conversation's link if it has one, open or opening. */
+  held(conversation: Conversation): Promise<Link> | null;
+  /** Opens the conversation's link, or hands over the gateway's own. @throws GatewayError where there is no room */
+  open(conversation: Conversation): Promise<Link>;
+  release(conversationKey: string): Promise<void>;
+  /** The gateway's own link, opened if need be; null where there is no room for it. */
+  openOwn(terms: LinkTerms): Promise<Link> | null;
+  /** The gateway's own link where no conversation took it over. */
+  own(): Slot | null;
+  /** All places taken. */
+  slots(): ReadonlySet<Slot>;
+  /** Ends a link; resolves when it is gone. */
+  end(slot: Slot): Promise<void>;
+  /** Ends a link that turned out to be dead. */
+  lose(slot: Slot, reason: string): void;
+  /** Lets calls in flight end for half of the time, and closes everything. Nothing can be opened any more. */
+  close(graceMs: number): Promise<void>;
+}
+
+/** A link that was just handed out is about to be used: not idle for this long, unless its use began and ended. */
+const HANDED_OUT_MS = 2_000;
+
+/**
+ * Links of one server, at most one per conversation and at most `capacity` in all. A place is free again only when nothing
+ * of its link is left, so the number of processes holds at every moment. Nothing here waits for another conversation, but for
+ * the link that makes room.
+ */
+export function createLinkPool(deps: LinkPoolDeps): LinkPool {
+  const { clock, schedule } = deps;
+  const slots = new Set<Slot>();
+  const byKey = new Map<string, Slot>();
+  const byPrincipal = new Map<string, Set<Slot>>();
+  let own: Slot | null = null;
+  let closed = false;
+  let cancelSweep: (() => void) | null = null;
+
+  function give(slot: Slot, conversation: Conversation): void {
+    slot.owner = conversation;
+    byKey.set(conversation.key, slot);
+    const theirs = byPrincipal.get(conversation.principalUid);
+    if (theirs) theirs.add(slot);
+    else byPrincipal.set(conversation.principalUid, new Set([slot]));
+  }
+
+  function takeAway(slot: Slot): void {
+    if (own === slot) own = null;
+    if (slot.owner === null) return;
+    const { key, principalUid } = slot.owner;
+    if (byKey.get(key) === slot) byKey.delete(key);
+    const theirs = byPrincipal.get(principalUid);
+    theirs?.delete(slot);
+    if (theirs?.size === 0) byPrincipal.delete(principalUid);
+  }
+
+  const isIdle = (slot: Slot) =>
+    slot.phase === "open" && slot.calls === 0 && (slot.pending === 0 || clock.now() - slot.leasedAtMs >= HANDED_OUT_MS);
+
+  function longestIdle(candidates: Iterable<Slot>): Slot | null {
+    let found: Slot | null = null;
+    for (const slot of candidates) if (isIdle(slot) && (found === null || isBefore(slot, found))) found = slot;
+    return found;
+  }
+
+  /** Null where there is room; else the link to wait for, whose place is taken over. */
+  function makeRoom(principalUid: string | null): Slot | null {
+    const theirs = principalUid === null ? undefined : byPrincipal.get(principalUid);
+    if (theirs && theirs.size >= deps.share) return takeOver(longestIdle(theirs) ?? noRoom("this caller's share"));
+    if (slots.size < deps.capacity) return null;
+    for (const slot of slots) if (slot.phase === "closing") return takeOver(slot);
+    if (principalUid === null) return noRoom("all");
+    return takeOver((own && isIdle(own) ? own : null) ?? longestIdle(slots) ?? noRoom("all"));
+  }
+
+  function noRoom(which: string): never {
+    throw new GatewayError("upstream.unavailable", {
+      message: `every place for ${which === "all" ? "links" : "this caller's links"} to the MCP server ${deps.server} is busy; end a session or wait for a call to end`,
+      detail: `${deps.server}: ${which} of its ${deps.capacity} places are busy; raise max_processes`,
+      headers: { "retry-after": "1" },
+    });
+  }
+
+  function takeOver(slot: Slot): Slot {
+    slots.delete(slot);
+    void end(slot);
+    return slot;
+  }
+
+  function begin(terms: LinkTerms, owner: Conversation | null, after: Slot | null): Slot {
+    const { promise: gone, resolve } = Promise.withResolvers<void>();
+    const { promise: ready, resolve: opened, reject } = Promise.withResolvers<Link>();
+    const now = clock.now();
+    const slot: Slot = {
+      owner: null,
+      own: owner === null,
+      terms,
+      phase: "opening",
+      calls: 0,
+      pending: 0,
+      watches: 0,
+      onUnused: null,
+      leasedAtMs: now,
+      lastUsedMs: now,
+      openedAtMs: now,
+      link: null,
+      bare: null,
+      ready,
+      gone,
+      free: () => {
+        slots.delete(slot);
+        resolve();
+      },
+      stop: new AbortController(),
+    };
+    slots.add(slot);
+    if (owner) give(slot, owner);
+    else own = slot;
+    // Nobody may be waiting when it fails: the release came first, or the gateway opens it for itself.
+    ready.catch(() => {});
+    void run(slot, after).then(opened, reject);
+    return slot;
+  }
+
+  async function run(slot: Slot, after: Slot | null): Promise<Link> {
+    const { signal } = slot.stop;
+    const late = () =>
+      slot.stop.abort(
+        new GatewayError("upstream.timeout", {
+          message: `the MCP server ${deps.server} did not start in time; raise its startup_timeout or check the server`,
+        }),
+      );
+    const cancel = schedule.after(deps.startupTimeoutMs, late);
+    const attempt = openAfter(slot, after);
+    try {
+      const link = await Promise.race([attempt, rejectedBy(signal)]);
+      if (slot.phase !== "opening") throw ended(deps.server);
+      enter(slot, link);
+      return requireLink(slot);
+    } catch (thrown) {
+      const cancelled = slot.phase === "closing";
+      slot.phase = "closing";
+      takeAway(slot);
+      // What still opens must not be forgotten: it is closed when it arrives, and only then the place is free.
+      void attempt.then((link) => link.close()).then(slot.free, slot.free);
+      const error = toUpstreamError(thrown, deps.server);
+      if (!cancelled) deps.onOpenFailed(slot, error);
+      throw error;
+    } finally {
+      cancel();
+    }
+  }
+
+  async function openAfter(slot: Slot, after: Slot | null): Promise<Link> {
+    if (after) await after.gone;
+    slot.stop.signal.throwIfAborted();
+    return deps.open(slot.terms, slot.stop.signal);
+  }
+
+  function enter(slot: Slot, bare: Link): void {
+    slot.phase = "open";
+    slot.bare = bare;
+    slot.openedAtMs = slot.lastUsedMs = clock.now();
+    slot.link = createCountedLink(bare, slot, {
+      now: () => clock.now(),
+      onFailure(error) {
+        if (isSessionLost(error)) lose(slot, "the server has forgotten the session");
+        else deps.onTrouble(error);
+      },
+      close: () => end(slot),
+    });
+    void bare.closed.then((channelEnd) => died(slot, channelEnd));
+    deps.onOpened(slot, slot.link);
+    armSweep();
+  }
+
+  function died(slot: Slot, channelEnd: ChannelEnd): void {
+    if (slot.phase !== "open") return;
+    // Also a process that is gone may have left something: a container, a pipe.
+    void end(slot);
+    deps.onDied(slot, channelEnd);
+  }
+
+  function lose(slot: Slot, reason: string): void {
+    died(slot, { reason, expected: false });
+  }
+
+  function end(slot: Slot): Promise<void> {
+    if (slot.phase === "closing") return slot.gone;
+    const wasOpen = slot.phase === "open";
+    slot.phase = "closing";
+    takeAway(slot);
+    if (wasOpen) void requireBare(slot).close().then(slot.free, slot.free);
+    else slot.stop.abort(ended(deps.server));
+    return slot.gone;
+  }
+
+  async function hand(slot: Slot, conversation: Conversation): Promise<Link> {
+    const now = clock.now();
+    slot.pending = now - slot.leasedAtMs >= HANDED_OUT_MS ? 1 : slot.pending + 1;
+    slot.leasedAtMs = now;
+    const link = slot.phase === "open" ? requireLink(slot) : await slot.ready;
+    // Meanwhile it may have ended, or gone back to the gateway and from there to somebody else.
+    if (slot.owner?.key !== conversation.key || slot.phase !== "open") throw ended(deps.server);
+    return link;
+  }
+
+  function adoptOwn(conversation: Conversation): Slot | null {
+    if (own === null || !deps.suits(own, conversation)) return null;
+    const slot = own;
+    const theirs = byPrincipal.get(conversation.principalUid);
+    if (theirs && theirs.size >= deps.share) void end(longestIdle(theirs) ?? noRoom("this caller's share"));
+    own = null;
+    give(slot, conversation);
+    return slot;
+  }
+
+  function armSweep(): void {
+    if (cancelSweep !== null || closed) return;
+    let dueMs = Infinity;
+    for (const slot of slots) {
+      const idleMs = deps.idleMs(slot);
+      if (slot.phase === "open" && idleMs > 0) dueMs = Math.min(dueMs, expiresAt(slot, idleMs));
+    }
+    if (dueMs === Infinity) return;
+    cancelSweep = schedule.after(Math.max(1, dueMs - clock.now()), () => {
+      cancelSweep = null;
+      for (const slot of slots) {
+        const idleMs = deps.idleMs(slot);
+        if (isIdle(slot) && idleMs > 0 && expiresAt(slot, idleMs) <= clock.now()) void end(slot);
+      }
+      armSweep();
+    });
+  }
+
+  const expiresAt = (slot: Slot, idleMs: number) =>
+    (slot.calls > 0 || slot.watches > 0 ? clock.now() : Math.max(slot.lastUsedMs, slot.leasedAtMs)) + idleMs;
+
+  return {
+    held(conversation) {
+      const slot = byKey.get(conversation.key);
+      if (!slot) return null;
+      if (slot.owner?.principalUid !== conversation.principalUid)
+        return Promise.reject(new GatewayError("internal", { detail: "one conversation key of two principals" }));
+      return hand(slot, conversation);
+    },
+    async open(conversation) {
+      if (closed) throw new GatewayError("gateway.draining");
+      const adopted = adoptOwn(conversation);
+      return hand(adopted ?? begin(conversation, conversation, makeRoom(conversation.principalUid)), conversation);
+    },
+    async release(conversationKey) {
+      const slot = byKey.get(conversationKey);
+      if (!slot) return;
+      // The gateway asked for this link first and still wants to know how it ends.
+      if (slot.phase === "opening" && slot.own && own === null) {
+        takeAway(slot);
+        slot.owner = null;
+        own = slot;
+        return;
+      }
+      await end(slot);
+    },
+    openOwn(terms) {
+      if (closed) return null;
+      if (own) return own.ready;
+      try {
+        return begin(terms, null, makeRoom(null)).ready;
+      } catch {
+        return null;
+      }
+    },
+    own: () => own,
+    slots: () => slots,
+    end,
+    lose,
+    async close(graceMs) {
+      closed = true;
+      cancelSweep?.();
+      const deadline = clock.now() + graceMs;
+      const all = [...slots];
+      await Promise.all(
+        all.map(async (slot) => {
+          if (slot.calls > 0) await settledWithin(schedule, graceMs / 2, untilUnused(slot));
+          await settledWithin(schedule, Math.max(0, deadline - clock.now()), end(slot));
+        }),
+      );
+    },
+  };
+}
+
+/** Whether `a` makes room before `b`: who hears changes over its link keeps it longer. */
+function isBefore(a: Slot, b: Slot): boolean {
+  if (a.watches > 0 !== b.watches > 0) return a.watches === 0;
+  return a.lastUsedMs < b.lastUsedMs;
+}
+
+function untilUnused(slot: Slot): Promise<void> {
+  return new Promise((resolve) => {
+    slot.onUnused = resolve;
+  });
+}
+
+function rejectedBy(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener("abort", () => reject(toError(signal.reason)), { once: true });
+  });
+}
+
+function requireLink(slot: Slot): Link {
+  if (slot.link === null) throw new GatewayError("internal", { detail: "a link is used before it is open" });
+  return slot.link;
+}
+
+function requireBare(slot: Slot): Link {
+  if (slot.bare === null) throw new GatewayError("internal", { detail: "a link is closed before it is open" });
+  return slot.bare;
+}
+
+function ended(server: string): GatewayError {
+  return new GatewayError("upstream.unavailable", {
+    message: `the conversation with the MCP server ${server} ended before it was open; send the request again`,
+  });
+}
+
+const toError = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown)));
+
+function toUpstreamError(thrown: unknown, server: string): GatewayError {
+  if (thrown instanceof GatewayError) return thrown;
+  return new GatewayError("upstream.start_failed", { detail: `${server} could not be opened`, cause: thrown });
+}
