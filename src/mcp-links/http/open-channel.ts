@@ -1,13 +1,9 @@
-import { GatewayError } from "../../core/errors.ts";
-import type { JsonText } from "../../jsonrpc/json-slice.ts";
-import { notificationText, type Reply } from "../../jsonrpc/message.ts";
+import { GatewayError, toGatewayError } from "../../core/errors.ts";
+import type { Reply } from "../../jsonrpc/message.ts";
 import type { Channel, ChannelEnd, ChannelRequest, ExchangeEvents } from "../types.ts";
-import { Call } from "./call.ts";
 import { type Conversation, DEFAULT_HTTP_LIMITS, type HttpLimits } from "./conversation.ts";
-import { type Follow, followEvents } from "./follow-events.ts";
-import { withoutMessageHeaders } from "./headers.ts";
-import { Inbound } from "./inbound.ts";
-import { postMessage, sendAuthorized } from "./send.ts";
+import { openLegacyChannel } from "./legacy-channel.ts";
+import { openStreamableChannel } from "./streamable-channel.ts";
 import type { HttpTransport, HttpUpstreams } from "./upstreams.ts";
 
 export interface HttpChannelDeps {
@@ -20,6 +16,9 @@ export interface HttpChannelDeps {
 /**
  * A channel over HTTP to the server of `transport`. Opens nothing by itself: the first request does. What channels to one
  * server share is in `deps.upstreams`; a channel itself is small, so that thousands of sessions may have one each.
+ *
+ * With `protocol: "auto"` its kind is `http` until the POST of `initialize` is answered 400, 404 or 405 without JSON-RPC in
+ * it and the server turns out to speak legacy SSE (2025-11-25, Backwards Compatibility); then it is `sse`.
  */
 export function openHttpChannel(transport: HttpTransport, deps: HttpChannelDeps): Channel {
   const conversation: Conversation = {
@@ -27,106 +26,52 @@ export function openHttpChannel(transport: HttpTransport, deps: HttpChannelDeps)
     limits: { ...DEFAULT_HTTP_LIMITS, ...deps.limits },
     sessionId: null,
   };
-  return openStreamable(conversation);
+  if (transport.protocol === "streamable") return openStreamableChannel(conversation);
+  if (transport.protocol === "sse") return openLegacyChannel(conversation);
+  return openEither(conversation);
 }
 
-function openStreamable(conversation: Conversation): Channel {
-  const calls = new Set<Call>();
+function openEither(conversation: Conversation): Channel {
   const closed = Promise.withResolvers<ChannelEnd>();
-  let listener: { events: ExchangeEvents; headers: Readonly<Record<string, string>> } | null = null;
-  /** The headers with which the session was confirmed; null before that. */
-  let initialized: Readonly<Record<string, string>> | null = null;
-  let following: { follow: Follow; inbound: Inbound } | null = null;
-  let closing: Promise<void> | null = null;
+  let trying: Channel | null = null;
+  let listener: ExchangeEvents | null = null;
+  let active = openStreamableChannel(conversation, ({ request, events, error, status }) => {
+    const isUnknown = status === 400 || status === 404 || status === 405;
+    return request.method === "initialize" && isUnknown ? tryLegacy(request, events, error) : null;
+  });
+  void active.closed.then(closed.resolve);
 
-  const assertOpen = (): void => {
-    if (closing) throw new GatewayError("upstream.reset", { detail: "the channel is closed" });
-  };
-  const startListening = (): void => {
-    if (listener === null || initialized === null || following !== null || closing) return;
-    following = listen(conversation, listener.events, { ...initialized, ...listener.headers });
-  };
-
-  async function request(channelRequest: ChannelRequest, events: ExchangeEvents): Promise<Reply> {
-    assertOpen();
-    return new Promise((resolve, reject) => {
-      const call: Call = new Call(conversation, channelRequest, events, {
-        reply(reply) {
-          calls.delete(call);
-          resolve(reply);
-        },
-        fail(error) {
-          calls.delete(call);
-          reject(error);
-        },
-      });
-      calls.add(call);
-      call.start();
-    });
-  }
-
-  async function notify(
-    method: string,
-    params: JsonText | undefined,
-    headers: Readonly<Record<string, string>>,
-  ): Promise<void> {
-    assertOpen();
-    await postMessage(conversation, notificationText(method, params), headers);
-    if (method !== "notifications/initialized") return;
-    initialized = withoutMessageHeaders(headers);
-    startListening();
-  }
-
-  async function end(): Promise<void> {
-    const reason = new GatewayError("upstream.reset", { detail: "the channel is closed" });
-    for (const call of calls) call.abort(reason);
-    following?.follow.stop();
-    following?.inbound.end();
-    if (conversation.sessionId !== null) await endSession(conversation, initialized ?? {});
-    closed.resolve({ reason: "closed", expected: true });
+  async function tryLegacy(request: ChannelRequest, events: ExchangeEvents, first: GatewayError): Promise<Reply> {
+    const legacy = openLegacyChannel(conversation);
+    trying = legacy;
+    try {
+      await legacy.connect(request.headers);
+    } catch (thrown) {
+      const detail = `${first.message}; as legacy SSE: ${toGatewayError(thrown).message}`;
+      throw new GatewayError(first.code, { detail });
+    }
+    if (listener) legacy.listen(listener, {});
+    active = legacy;
+    void legacy.closed.then(closed.resolve);
+    return legacy.request(request, events);
   }
 
   return {
-    kind: "http",
-    request,
-    notify,
-    listen(events, headers) {
-      listener = { events, headers };
-      startListening();
+    get kind() {
+      return active.kind;
     },
     get sessionId() {
-      return conversation.sessionId;
+      return active.sessionId;
+    },
+    request: (request, events) => active.request(request, events),
+    notify: (method, params, headers) => active.notify(method, params, headers),
+    listen(events, headers) {
+      listener = events;
+      active.listen(events, headers);
     },
     closed: closed.promise,
-    close: () => (closing ??= end()),
+    async close() {
+      await Promise.all([active.close(), trying?.close()]);
+    },
   };
-}
-
-/** The stream of what belongs to no request. A server that has none answers 405, and that is the end of it. */
-function listen(
-  conversation: Conversation,
-  events: ExchangeEvents,
-  headers: Readonly<Record<string, string>>,
-): { follow: Follow; inbound: Inbound } {
-  const inbound = new Inbound({
-    events,
-    onReply: () => undefined,
-    answer: (text) => postMessage(conversation, text, headers),
-    onAnswerFailed: () => undefined,
-  });
-  const follow = followEvents(conversation, {
-    headers,
-    from: null,
-    attempts: Number.POSITIVE_INFINITY,
-    onText: (text) => inbound.take(text),
-    onGiveUp: () => inbound.end(),
-  });
-  return { follow, inbound };
-}
-
-/** Ends the session (2025-11-25, Session Management, 5). Servers need not allow it, and are not waited for long. */
-async function endSession(conversation: Conversation, headers: Readonly<Record<string, string>>): Promise<void> {
-  const { upstream, limits } = conversation;
-  const bound = limits.closeTimeoutMs;
-  await sendAuthorized(conversation, "DELETE", upstream.path, null, headers, bound).catch(() => undefined);
 }

@@ -1,64 +1,16 @@
-import type { ServerResponse } from "node:http";
 import { afterEach, describe, expect, it } from "vitest";
-import {
-  httpTransport,
-  type Received,
-  type ScriptedServer,
-  scriptedServer,
-  sendEvents,
-  sendJson,
-} from "../../../test/support/mcp-http-server.ts";
+import { answerHandshake, call, channelBench, resultOf, silent } from "../../../test/support/mcp-http-channel.ts";
+import { sendEvents, sendJson } from "../../../test/support/mcp-http-server.ts";
 import { encodeEvent } from "../../jsonrpc/sse.ts";
-import type { Channel, ChannelRequest, ExchangeEvents, ServerNotification, ServerRequest } from "../types.ts";
-import type { HttpLimits } from "./conversation.ts";
-import { openHttpChannel } from "./open-channel.ts";
-import { createHttpUpstreams, type HttpTransport } from "./upstreams.ts";
+import type { ServerNotification, ServerRequest } from "../types.ts";
 
-const cleanups: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
-
-interface Setup {
-  readonly transport?: Partial<HttpTransport>;
-  readonly limits?: Partial<HttpLimits>;
-  readonly bearer?: () => Promise<string>;
-}
-
-async function open(
-  answer: (received: Received, response: ServerResponse) => void | Promise<void>,
-  { transport, limits, bearer }: Setup = {},
-): Promise<{ server: ScriptedServer; channel: Channel }> {
-  const server = await scriptedServer(answer);
-  const upstreams = createHttpUpstreams();
-  const channel = openHttpChannel(httpTransport(server.url, transport), {
-    upstreams,
-    ...(limits && { limits }),
-    ...(bearer && { bearer }),
-  });
-  cleanups.push(
-    () => server.close(),
-    () => upstreams.close(),
-    () => channel.close(),
-  );
-  return { server, channel };
-}
-
-function call(id: number, method = "tools/call", more: Partial<ChannelRequest> = {}): ChannelRequest {
-  return { id, method, params: `{"name":"x"}`, headers: {}, signal: undefined, ...more };
-}
-
-const silent: ExchangeEvents = {
-  onNotification: () => undefined,
-  onRequest: () => Promise.resolve({ result: "{}" }),
-};
-
-const result = (id: unknown, value: unknown = { ok: true }) => ({ jsonrpc: "2.0", id, result: value });
+const bench = channelBench();
+afterEach(() => bench.end());
 
 describe("a request over streamable HTTP", () => {
   it("is one POST, and its answer in JSON comes back without losing anything", async () => {
     const text = `{"jsonrpc":"2.0","result": {"n":12345678901234567890,"é":"\\u00e9" } ,"id":7}`;
-    const { channel, server } = await open((_received, response) => sendJson(response, text));
+    const { channel, server } = await bench.open((_received, response) => sendJson(response, text));
     const reply = await channel.request(call(7, "tools/call", { headers: { "mcp-name": "x" } }), silent);
     expect(reply).toEqual({ result: `{"n":12345678901234567890,"é":"\\u00e9" }` });
     const [received] = server.received;
@@ -71,7 +23,7 @@ describe("a request over streamable HTTP", () => {
   });
 
   it("hands on what the server says and asks before the reply, and answers it with the server's own id", async () => {
-    const { channel, server } = await open(async (received, response) => {
+    const { channel, server } = await bench.open(async (received, response) => {
       if (received.message.method !== "tools/call") {
         response.writeHead(202).end();
         return;
@@ -82,7 +34,7 @@ describe("a request over streamable HTTP", () => {
           encodeEvent(`{"jsonrpc":"2.0","id":"s-1","method":"elicitation/create","params":{}}`),
       );
       await server.seen(({ message }) => message.id === "s-1");
-      stream.end(encodeEvent(JSON.stringify(result(received.message.id))));
+      stream.end(encodeEvent(JSON.stringify(resultOf(received.message.id))));
     });
     const notifications: ServerNotification[] = [];
     const requests: ServerRequest[] = [];
@@ -108,7 +60,7 @@ describe("a request over streamable HTTP", () => {
     [404, -32601],
     [500, -32603],
   ])("has the server's own error as its reply, also under status %i", async (status, code) => {
-    const { channel } = await open((received, response) =>
+    const { channel } = await bench.open((received, response) =>
       sendJson(response, { jsonrpc: "2.0", id: received.message.id, error: { code, message: "no" } }, status),
     );
     expect(await channel.request(call(1), silent)).toEqual({ error: `{"code":${code},"message":"no"}` });
@@ -116,18 +68,10 @@ describe("a request over streamable HTTP", () => {
 });
 
 describe("a session", () => {
-  const initialize = (received: Received, response: ServerResponse): boolean => {
-    if (received.message.method === "initialize")
-      sendJson(response, result(received.message.id), 200, { "mcp-session-id": "s1" });
-    else if (received.message.method === "notifications/initialized") response.writeHead(202).end();
-    else return false;
-    return true;
-  };
-
   it("is remembered from the answer to initialize, sent with what follows, and ended with DELETE", async () => {
-    const { channel, server } = await open((received, response) => {
-      if (initialize(received, response)) return;
-      if (received.method === "POST") sendJson(response, result(received.message.id));
+    const { channel, server } = await bench.open((received, response) => {
+      if (answerHandshake(received, response)) return;
+      if (received.method === "POST") sendJson(response, resultOf(received.message.id));
       else response.writeHead(200).end();
     });
     await channel.request(call(1, "initialize"), silent);
@@ -146,8 +90,8 @@ describe("a session", () => {
   });
 
   it("that the server has forgotten is told as such", async () => {
-    const { channel } = await open((received, response) => {
-      if (initialize(received, response)) return;
+    const { channel } = await bench.open((received, response) => {
+      if (answerHandshake(received, response)) return;
       sendJson(response, { jsonrpc: "2.0", id: null, error: { code: -32001, message: "Session not found" } }, 404);
     });
     await channel.request(call(1, "initialize"), silent);
@@ -159,8 +103,8 @@ describe("a session", () => {
 
   it("listens once it is confirmed, and resumes after the last event when the stream breaks", async () => {
     let gets = 0;
-    const { channel, server } = await open((received, response) => {
-      if (initialize(received, response)) return;
+    const { channel, server } = await bench.open((received, response) => {
+      if (answerHandshake(received, response)) return;
       if (received.method !== "GET") {
         response.writeHead(202).end();
         return;

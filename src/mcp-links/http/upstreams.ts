@@ -1,8 +1,10 @@
 import type { McpTransport } from "../../config/model.ts";
+import { type Clock, steadyClock } from "../../core/clock.ts";
 import type { Resolve } from "../../core/guarded-lookup.ts";
 import { type Authorization, bearerAuthorization } from "./authorization.ts";
 import type { HttpUpstream } from "./conversation.ts";
 import { configuredHeaders } from "./headers.ts";
+import { clientCredentials } from "./oauth.ts";
 import { createHttpPools, type HttpPools } from "./pools.ts";
 
 export type HttpTransport = Extract<McpTransport, { kind: "http" }>;
@@ -16,15 +18,18 @@ export interface HttpUpstreams {
 }
 
 /** @param resolve replaced in tests, to answer as a hostile name server would */
-export function createHttpUpstreams(options: { readonly resolve?: Resolve } = {}): HttpUpstreams {
+export function createHttpUpstreams(
+  options: { readonly resolve?: Resolve; readonly clock?: Clock } = {},
+): HttpUpstreams {
   const pools = createHttpPools(options.resolve);
+  const clock = options.clock ?? steadyClock;
   const known = new WeakMap<HttpTransport, HttpUpstream>();
 
   return {
     upstreamFor(transport, bearer) {
       let upstream = known.get(transport);
       if (!upstream) {
-        upstream = describe(transport, pools, authorizationFor(transport, bearer));
+        upstream = describe(transport, pools, authorizationFor(transport, pools, clock, bearer));
         known.set(transport, upstream);
       }
       return upstream;
@@ -46,11 +51,16 @@ function describe(transport: HttpTransport, pools: HttpPools, authorization: Aut
   };
 }
 
-function authorizationFor(transport: HttpTransport, bearer?: () => Promise<string>): Authorization | null {
-  if (transport.auth.kind === "none") return null;
-  if (transport.auth.kind === "credential") {
-    if (!bearer) throw new Error("a server with a credential needs the function that reveals it");
-    return bearerAuthorization(bearer);
-  }
-  throw new Error("OAuth client credentials are not there yet");
+function authorizationFor(
+  transport: HttpTransport,
+  pools: HttpPools,
+  clock: Clock,
+  bearer: (() => Promise<string>) | undefined,
+): Authorization | null {
+  const { auth } = transport;
+  if (auth.kind === "none") return null;
+  if (auth.kind === "oauth")
+    return clientCredentials(auth, { pool: pools.poolFor(new URL(auth.tokenUrl), transport), clock });
+  if (!bearer) throw new Error("a server with a credential needs the function that reveals it");
+  return bearerAuthorization(bearer);
 }
