@@ -7,6 +7,13 @@ import { suggest } from "./suggest.ts";
 /** The built-in tools: a server that is always there. */
 const BUILT_IN = "bifrost";
 
+/** The new name in the spelling of the old one. */
+const CURRENT: readonly (readonly [string, string])[] = [
+  ["API_KEY", "MCP_GATEWAY_AGENT_ID"],
+  ["API_KEY_FILE", "MCP_GATEWAY_AGENT_ID_FILE"],
+  [".apiKey", "gateway.agentId"],
+];
+
 /**
  * What the older name of the agent id deserves to be told, one line for each place that uses it. The new name wins
  * wherever it is present, also when it is empty.
@@ -26,7 +33,7 @@ export function aliasWarnings(
   };
   const [winner] = present("agent_id");
   return present("api_key").map(({ name, value }) => {
-    const current = name.startsWith("MCP_GATEWAY_") ? "MCP_GATEWAY_AGENT_ID" : nameOf("agent_id");
+    const current = CURRENT.find(([old]) => name.endsWith(old))?.[1] ?? "gateway.agent_id";
     if (!winner) return `${name} is deprecated: its name is now ${current}.`;
     return JSON.stringify(winner.value) === JSON.stringify(value)
       ? `${name} is deprecated: remove it, as ${winner.name} is set too.`

@@ -3,6 +3,7 @@ import type { Config, DeclaredCredential, DeclaredMcpServer, GatewayConfig, McpT
 import type { McpServerInput } from "./mcp-server-schema.ts";
 import type { ConfigInput } from "./schema.ts";
 import { type Sources, readSecret, readText } from "./secret-source.ts";
+import { type Containers, createContainers } from "./resolve-container.ts";
 import { resolveStdio } from "./resolve-stdio.ts";
 import { limitMs } from "./units.ts";
 
@@ -44,11 +45,12 @@ export function resolveMcpServers(
   credentials: readonly DeclaredCredential[],
   sources: Sources,
 ): Pick<Config, "mcpServers" | "credentials"> {
+  const containers = createContainers(input.gateway, sources);
   const known = new Map(credentials.map((credential) => [credential.id, credential]));
   const mcpServers = Object.entries(input.servers)
     .filter(([, server]) => !server.disabled)
     .flatMap(([name, server]): DeclaredMcpServer[] => {
-      const transport = resolveTransport(name, server, input, gateway, sources);
+      const transport = resolveTransport(name, server, gateway, containers, sources);
       if (!transport) return [];
       if (transport.kind === "http") allowOrigin(name, server, transport, known, sources);
       return [
@@ -72,8 +74,8 @@ export function resolveMcpServers(
 function resolveTransport(
   name: string,
   server: McpServerInput,
-  input: ConfigInput,
   gateway: GatewayConfig,
+  containers: Containers,
   sources: Sources,
 ): McpTransport | null {
   const path = ["servers", name];
@@ -95,7 +97,7 @@ function resolveTransport(
     const other = type === "stdio" ? "a server that is a process" : "a server over HTTP";
     refuse(field, `has no meaning for ${other}`, "Remove it, or correct type.");
   }
-  if (type === "stdio") return resolveStdio(name, server, input.gateway, gateway, sources);
+  if (type === "stdio") return resolveStdio(name, server, gateway, containers, sources);
   if (server.url === undefined)
     return sources.isRefused([...path, "url"])
       ? null

@@ -1,7 +1,7 @@
 import { resolve as absolute } from "node:path";
-import type { GatewayInput } from "./gateway-schema.ts";
 import type { McpServerInput } from "./mcp-server-schema.ts";
 import type { GatewayConfig, McpTransport } from "./model.ts";
+import type { Containers } from "./resolve-container.ts";
 import { type Sources, readText } from "./secret-source.ts";
 import { limitMs } from "./units.ts";
 
@@ -13,8 +13,8 @@ const CONTAINER_ONLY = ["entrypoint", "entrypoint_args", "mounts"];
 export function resolveStdio(
   name: string,
   server: McpServerInput,
-  options: GatewayInput,
   gateway: GatewayConfig,
+  containers: Containers,
   sources: Sources,
 ): StdioTransport | null {
   const path = ["servers", name];
@@ -23,32 +23,32 @@ export function resolveStdio(
     return null;
   };
   const env = resolveEnv(name, server, sources);
-  if (server.container !== undefined) return refuse("container", "not supported yet", "Write command and args.");
+  const limits = {
+    cwd: server.cwd === undefined ? null : absolute(server.cwd),
+    maxProcesses: server.max_processes,
+    idleTimeoutMs: server.idle_timeout === undefined ? gateway.sessionTimeoutMs : limitMs(server.idle_timeout),
+  };
+  const { container, command } = server;
+  if (container !== undefined) {
+    if (command !== undefined) return refuse("command", "excludes container", "Keep one of the two.");
+    const process = containers.fromImage(name, { ...server, container }, env);
+    return process && { kind: "stdio", ...process, ...limits };
+  }
   for (const field of CONTAINER_ONLY) {
     if (sources.isInFile([...path, field]))
       refuse(field, "has a meaning only with container", "Name the image in container.");
   }
-  if (server.command === undefined) {
+  if (command === undefined) {
     if (sources.isRefused([...path, "command"]) || sources.isRefused([...path, "container"])) return null;
     return refuse("command", "missing", "Write the program in command, an image in container, or an address in url.");
   }
+  const contained = containers.fromCommand(name, { ...server, command }, env);
+  if (contained) return { kind: "stdio", ...contained, ...limits };
   if (gateway.requireContainers) {
-    return refuse(
-      "command",
-      "not in a container, which gateway.require_containers asks for",
-      "Name an image in container, or set it to false.",
-    );
+    const remedy = "Name an image in container, or set it to false.";
+    return refuse("command", "not in a container, which gateway.require_containers asks for", remedy);
   }
-  return {
-    kind: "stdio",
-    command: server.command,
-    args: server.args,
-    env,
-    cwd: server.cwd === undefined ? null : absolute(server.cwd),
-    container: null,
-    maxProcesses: server.max_processes,
-    idleTimeoutMs: server.idle_timeout === undefined ? gateway.sessionTimeoutMs : limitMs(server.idle_timeout),
-  };
+  return { kind: "stdio", command, args: server.args, env, container: null, ...limits };
 }
 
 /** The variables that the process gets. One written as "" is the gateway's own, if it has it. */
