@@ -14,3 +14,8 @@ export function pair(text: string, before: Readonly<Record<string, string>> | un
   if (at < 1) throw new InvalidArgumentError("Write name=value.");
   return { ...before, [text.slice(0, at)]: text.slice(at + 1) };
 }
+
+/** An option that can be repeated, each time read by `parse`. */
+export function each<T>(parse: (text: string) => T): (text: string, before: readonly T[] | undefined) => T[] {
+  return (text, before) => [...(before ?? []), parse(text)];
+}

@@ -65,8 +65,18 @@ const McpServerGrant = z
   })
   .meta({ id: "McpServerGrant" });
 
+const GRANT_FORM =
+  "a grant is { service, methods?, paths? } or { mcp_server, tools?, prompts?, resources?, arguments? }";
+
 const GrantBody = z.union([ServiceGrant, McpServerGrant], {
-  error: "a grant is { service, methods?, paths? } or { mcp_server, tools?, prompts?, resources?, arguments? }",
+  error({ code, errors, input }) {
+    // Of the two readings, the one that was meant: what is wrong with the other helps nobody.
+    const meant =
+      typeof input === "object" && input !== null ? ["service", "mcp_server"].findIndex((n) => n in input) : -1;
+    const [problem] = (code === "invalid_union" && errors[meant]) || [];
+    if (!problem) return GRANT_FORM;
+    return [...(problem.path.length > 0 ? [problem.path.map(String).join(".")] : []), problem.message].join(": ");
+  },
 });
 
 /** What one comparison costs is in proportion to the stars. */

@@ -61,6 +61,27 @@ describe("the bifrost command against a gateway", () => {
     expect(again.stdout).toBe("");
   });
 
+  it("issues a key for MCP servers down to arguments, and refuses one that would reach nothing", async () => {
+    const options = ["--mcp", "github:get_*,create_issue", "--mcp-arg", "github:create_issue:owner=octo"];
+    const made = await run("key", "issue", "--id", "for-mcp", ...options, "--json");
+    expect(made.code, made.stderr).toBe(0);
+    expect(made.json).toMatchObject({
+      target: null,
+      grants: [
+        {
+          mcp_server: "github",
+          tools: ["get_*", "create_issue"],
+          arguments: [{ tool: "create_issue", argument: "owner", allow: ["octo"] }],
+        },
+      ],
+    });
+    expect((await run("key", "list")).stdout).toContain("mcp:github");
+    for (const wrong of [[], ["--mcp", "a", "--mcp-arg", "b:t:x=1"], ["--mcp", ":"]]) {
+      expect((await run("key", "issue", ...wrong)).code).toBe(2);
+    }
+    expect((await run("key", "revoke", "for-mcp")).code).toBe(0);
+  });
+
   it("leads from a real key to an agent's first call", async () => {
     const rootkey = await sandbox.run(["rootkey", "add", "up", "--api-key-stdin", "--json", "--url", gateway.url], {
       input: `${SECRET}\n`,

@@ -152,6 +152,42 @@ describe.each(Object.entries(engines))("virtual keys over HTTP on %s", (_engine,
     expect((await issue(server, member.token)).body.code).toBe("auth.forbidden");
   });
 
+  it("keeps what a grant of an MCP server says, down to arguments, through change and look-up", async () => {
+    const grant = {
+      mcp_server: "git*",
+      tools: ["get_*", "create_issue"],
+      prompts: ["review"],
+      resources: ["file:///docs/*"],
+      arguments: [
+        { tool: "create_issue", argument: "repo.owner", allow: ["octo", "acme-*", 7, 0.5, true] },
+        { tool: "*", argument: "ünïcode", allow: ["**"] },
+      ],
+    };
+    expect((await issue({ id: "mcp", grants: [grant] })).body.grants).toEqual([grant]);
+    expect((await api.call("GET", "/v1/keys/mcp", { as })).body.grants).toEqual([grant]);
+    const plain = { mcp_server: "files", tools: null, prompts: null, resources: null, arguments: [] };
+    const changed = await api.call("PUT", "/v1/keys/mcp", { as, body: { grants: [{ mcp_server: "files" }] } });
+    expect(changed.body).toMatchObject({ target: null, grants: [plain] });
+  });
+
+  it.each([
+    ["an unknown member", { args: [] }],
+    ["an empty list of tools", { tools: [] }],
+    ["an empty list of prompts", { prompts: [] }],
+    ["a rule that allows nothing", { arguments: [{ tool: "t", argument: "a", allow: [] }] }],
+    ["null as a value", { arguments: [{ tool: "t", argument: "a", allow: [null] }] }],
+    ["an object as a value", { arguments: [{ tool: "t", argument: "a", allow: [{ regex: "x" }] }] }],
+    ["a path with an empty name", { arguments: [{ tool: "t", argument: "a..b", allow: ["x"] }] }],
+    ["a path of nine names", { arguments: [{ tool: "t", argument: "a.a.a.a.a.a.a.a.a", allow: ["x"] }] }],
+    ["nine stars", { arguments: [{ tool: "t", argument: "a", allow: ["*a*a*a*a*a*a*a*a*"] }] }],
+    ["a tool with a blank", { arguments: [{ tool: "t t", argument: "a", allow: ["x"] }] }],
+    ["65 rules", { arguments: Array.from({ length: 65 }, () => ({ tool: "t", argument: "a", allow: ["x"] })) }],
+    ["a server with a slash", { mcp_server: "../x" }],
+  ])("refuses a grant of an MCP server with %s, rather than guess what it means", async (_what, change) => {
+    const refused = await issue({ grants: [{ mcp_server: "github", ...change }] });
+    expect([refused.status, refused.body.code]).toEqual([400, "request.invalid"]);
+  });
+
   it("shows and changes a key only for its owner and admins; for others it does not exist", async () => {
     const [first, second] = [await api.addUser(as, "member"), await api.addUser(as, "member")];
     const admin = await api.addUser(as, "admin");

@@ -13,10 +13,11 @@ import {
   requireChange,
 } from "../context.ts";
 import { CliFailure, EXIT } from "../failure.ts";
-import { pair, seconds } from "../parse-option.ts";
+import { type McpGrantFlags, parseMcp, parseMcpArgument, parseMcpName, toMcpGrants } from "../mcp-grants.ts";
+import { each, pair, seconds } from "../parse-option.ts";
 import type { Item, Terminal } from "../terminal.ts";
 
-interface KeyFlags {
+interface KeyFlags extends McpGrantFlags {
   readonly id?: string;
   readonly name?: string;
   readonly service?: readonly string[];
@@ -59,13 +60,25 @@ export function addKeyCommands(program: Command, terminal: Terminal): void {
     .command("issue")
     .alias("add")
     .description("issue a key; prints its secret once")
-    .requiredOption("--service <id>", "service it reaches (repeatable)", collect)
+    .option("--service <id>", "service it reaches (repeatable)", collect)
     .option("--id <id>", "public id; upstreams see it")
     .option("--name <name>", "for people")
     .option("--method <method>", "allow only this method (repeatable)", collect)
     .option("--path <pattern>", "allow only paths of this pattern, such as '/v1/**' (repeatable)", collect)
+    .option(
+      "--mcp <server[:tools]>",
+      "MCP server, with tools such as 'get_*,create_issue' (repeatable)",
+      each(parseMcp),
+    )
+    .option("--mcp-prompt <server:pattern>", "also these prompts of it (repeatable)", each(parseMcpName))
+    .option("--mcp-resource <server:pattern>", "also these resources of it (repeatable)", each(parseMcpName))
+    .option(
+      "--mcp-arg <server:tool:argument=value>",
+      "what an argument may be, := for numbers, true and false (repeatable)",
+      each(parseMcpArgument),
+    )
     .addOption(
-      new Option("--scope <scope>", "read: GET, HEAD and OPTIONS; write: all")
+      new Option("--scope <scope>", "read: GET, HEAD and OPTIONS, and read-only tools; write: all")
         .choices(["read", "write"])
         .default("read"),
     )
@@ -84,6 +97,7 @@ export function addKeyCommands(program: Command, terminal: Terminal): void {
       examples(
         "bifrost key issue --service openai --scope write --ttl 1h",
         "bifrost key issue --service github --method GET --path '/repos/**' --agent reviewer",
+        "bifrost key issue --mcp 'github:get_*,create_issue' --mcp-arg 'github:create_issue:owner=octo' --scope write",
         "KEY=$(bifrost key issue --service openai --one-shot --json | jq -r .virtual_key)",
       ),
     )
@@ -168,22 +182,28 @@ function addChangeCommands(key: Command, terminal: Terminal): void {
 
 async function issueKey(context: Context, _args: readonly string[], options: KeyFlags): Promise<void> {
   const { service: services = [], method: methods, path: paths } = options;
-  const isPlain = services.length === 1 && methods === undefined && paths === undefined;
+  const servers = toMcpGrants(options);
+  if (services.length + servers.length === 0)
+    throw new CliFailure(EXIT.usage, "A key needs --service or --mcp: it would reach nothing.", { code: "cli.usage" });
+  const isPlain = services.length === 1 && servers.length === 0 && methods === undefined && paths === undefined;
+  const grants = [...services.map((service) => given({ service, methods, paths })), ...servers];
   const body = given({
     id: options.id,
     name: options.name,
     scope: options.scope,
     agent_id: options.agent,
-    ...(isPlain ? { target: services[0] } : { grants: services.map((service) => given({ service, methods, paths })) }),
+    ...(isPlain ? { target: services[0] } : { grants }),
     one_shot: options.oneShot,
     max_uses: options.maxUses,
     ...limitsOf(options),
   });
   context.output.item(await context.api().send("POST", "/v1/keys", { body }));
   const base = services.length === 1 ? "/v1/proxy" : "/v1/services/SERVICE/proxy";
-  context.output.note(
-    `\nThe secret (virtual_key) is shown once. Use it as API key with the base URL ${context.url}${base}`,
-  );
+  const uses = [
+    ...(services.length > 0 ? [`as API key with the base URL ${context.url}${base}`] : []),
+    ...(servers.length > 0 ? [`as Bearer token with the MCP endpoint ${context.url}/mcp`] : []),
+  ];
+  context.output.note(`\nThe secret (virtual_key) is shown once. Use it ${uses.join(", and ")}`);
 }
 
 function limitsOf({ ttl, expiresAt, rateLimit, maxConcurrency, metadata }: KeyFlags) {
@@ -205,7 +225,9 @@ function targetOf(key: Item): unknown {
   if (typeof key["target"] === "string" && key["target"] !== "") return key["target"];
   const grants = key["grants"];
   if (!Array.isArray(grants)) return null;
-  return grants.map((grant: unknown) =>
-    typeof grant === "object" && grant !== null && "service" in grant ? String(grant.service) : "?",
-  );
+  return grants.map((grant: unknown) => {
+    if (typeof grant !== "object" || grant === null) return "?";
+    if ("mcp_server" in grant) return `mcp:${String(grant.mcp_server)}`;
+    return "service" in grant ? String(grant.service) : "?";
+  });
 }
