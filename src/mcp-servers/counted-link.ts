@@ -17,6 +17,7 @@ interface CountedLinkDeps {
   now(): number;
   /** A request failed in the gateway's hop, not by an answer of the server. */
   onFailure(error: unknown): void;
+  onAnswer(): void;
   close(): Promise<void>;
 }
 
@@ -25,13 +26,18 @@ export function createCountedLink(link: Link, use: LinkUse, deps: CountedLinkDep
   return {
     server: link.server,
     era: link.era,
-    hello: link.hello,
+    // Another one after the link renewed its session.
+    get hello() {
+      return link.hello;
+    },
     closed: link.closed,
     async request(request) {
       use.calls++;
       if (use.pending > 0) use.pending--;
       try {
-        return await link.request(request);
+        const reply = await link.request(request);
+        deps.onAnswer();
+        return reply;
       } catch (error) {
         deps.onFailure(error);
         throw error;

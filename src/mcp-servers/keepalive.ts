@@ -46,6 +46,7 @@ interface KeepaliveDeps {
   readonly clock: Clock;
   readonly schedule: Schedule;
   slots(): Iterable<Slot>;
+  onAnswer(slot: Slot): void;
   onSilent(slot: Slot, error: unknown): void;
 }
 
@@ -79,6 +80,7 @@ export function startKeepalive(deps: KeepaliveDeps): () => void {
     if (stopped || slot.phase !== "open" || !slot.bare) return;
     try {
       await pingLink(slot.bare, slot.terms.facts, deps.schedule);
+      deps.onAnswer(slot);
     } catch (error) {
       if (!stopped && slot.phase === "open") deps.onSilent(slot, error);
     }

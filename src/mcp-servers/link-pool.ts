@@ -1,6 +1,6 @@
 import type { Clock } from "../core/clock.ts";
 import { GatewayError } from "../core/errors.ts";
-import type { ChannelEnd, ClientFacts, Era, Link } from "../mcp-links/types.ts";
+import type { ChannelEnd, ClientFacts, Era, Link, ServerHello } from "../mcp-links/types.ts";
 import { createCountedLink, isSessionLost, type LinkUse } from "./counted-link.ts";
 import { type Schedule, settledWithin } from "./schedule.ts";
 import type { Conversation } from "./types.ts";
@@ -26,6 +26,8 @@ export interface Slot extends LinkUse {
   link: Link | null;
   /** The link itself: for what is not use. */
   bare: Link | null;
+  /** Of the session that was open when it was last looked at. */
+  hello: ServerHello | null;
   ready: Promise<Link>;
   /** Resolves when nothing of it is left. */
   readonly gone: Promise<void>;
@@ -51,6 +53,8 @@ export interface LinkPoolDeps {
   onOpenFailed(slot: Slot, error: GatewayError): void;
   /** An open link ended, and nobody here asked for it. */
   onDied(slot: Slot, end: ChannelEnd): void;
+  /** The link had to begin a new session, so the server may have started anew. */
+  onRenewed(slot: Slot): void;
   /** A request over the link failed in the gateway's hop. */
   onTrouble(error: unknown): void;
 }
@@ -69,6 +73,8 @@ export interface LinkPool {
   slots(): ReadonlySet<Slot>;
   /** Ends a link; resolves when it is gone. */
   end(slot: Slot): Promise<void>;
+  /** To be called after an answer that came over the bare link: finds out whether it renewed its session. */
+  checkRenewal(slot: Slot): void;
   /** Ends a link that turned out to be dead. */
   lose(slot: Slot, reason: string): void;
   /** Lets calls in flight end for half of the time, and closes everything. Nothing can be opened any more. */
@@ -161,6 +167,7 @@ export function createLinkPool(deps: LinkPoolDeps): LinkPool {
       openedAtMs: now,
       link: null,
       bare: null,
+      hello: null,
       ready,
       gone,
       free: () => {
@@ -216,6 +223,7 @@ export function createLinkPool(deps: LinkPoolDeps): LinkPool {
   function enter(slot: Slot, bare: Link): void {
     slot.phase = "open";
     slot.bare = bare;
+    slot.hello = bare.hello;
     slot.openedAtMs = slot.lastUsedMs = clock.now();
     slot.link = createCountedLink(bare, slot, {
       now: () => clock.now(),
@@ -223,11 +231,18 @@ export function createLinkPool(deps: LinkPoolDeps): LinkPool {
         if (isSessionLost(error)) lose(slot, "the server has forgotten the session");
         else deps.onTrouble(error);
       },
+      onAnswer: () => checkRenewal(slot),
       close: () => end(slot),
     });
     void bare.closed.then((channelEnd) => died(slot, channelEnd));
     deps.onOpened(slot, slot.link);
     armSweep();
+  }
+
+  function checkRenewal(slot: Slot): void {
+    if (slot.bare === null || slot.bare.hello === slot.hello) return;
+    slot.hello = slot.bare.hello;
+    deps.onRenewed(slot);
   }
 
   function died(slot: Slot, channelEnd: ChannelEnd): void {
@@ -329,6 +344,7 @@ export function createLinkPool(deps: LinkPoolDeps): LinkPool {
     own: () => own,
     slots: () => slots,
     end,
+    checkRenewal,
     lose,
     async close(graceMs) {
       closed = true;

@@ -1,59 +1,9 @@
 import { expect, it } from "vitest";
-import {
-  conversation,
-  createFakeUpstream,
-  declaredHttp,
-  declaredStdio,
-  type FakeLink,
-} from "../../test/support/fake-mcp-upstream.ts";
-import { createManualSchedule, settle } from "../../test/support/manual-schedule.ts";
-import type { DeclaredMcpServer } from "../config/model.ts";
-import type { Link, LinkRequest } from "../mcp-links/types.ts";
-import { createMcpServers } from "./registry.ts";
-import type { McpServer } from "./types.ts";
+import { conversation, declaredHttp, declaredStdio, type FakeLink } from "../../test/support/fake-mcp-upstream.ts";
+import { settle } from "../../test/support/manual-schedule.ts";
+import { callOnce, neverAnswers, outcomeOf, registryOf, TOOL_CALL } from "../../test/support/mcp-registry.ts";
+import { GatewayError } from "../core/errors.ts";
 
-const QUIET = { info: () => {}, warn: () => {}, debug: () => {} };
-
-function registryOf(declared: DeclaredMcpServer, fake = createFakeUpstream()) {
-  const schedule = createManualSchedule();
-  const servers = createMcpServers([declared], {
-    open: (server, options) => fake.open(server, options),
-    clock: schedule.clock,
-    schedule,
-    random: () => 0,
-    log: QUIET,
-    metrics: { opened: () => {}, died: () => {} },
-    keepaliveMs: 600_000,
-    sharedIdleMs: 300_000,
-    gatewayInfo: '{"name":"bifrost","version":"0"}',
-  });
-  return { servers, server: servers.find(declared.name) as McpServer, fake, schedule };
-}
-
-const ping: LinkRequest = {
-  method: "tools/call",
-  params: '{"name":"echo"}',
-  client: { info: null, capabilities: "{}" },
-  signal: undefined,
-  headers: {},
-  onNotification: () => {},
-  onRequest: async () => ({ result: "{}" }),
-  passInputRequired: false,
-};
-
-/** Leases and calls once, as the gateway does for each request. */
-async function use(server: McpServer, key: string, more = {}): Promise<Link> {
-  const link = await server.lease(conversation(key, more));
-  await link.request(ping);
-  return link;
-}
-
-const hang = () => new Promise<never>(() => {});
-const codeOf = (promise: Promise<unknown>) =>
-  promise.then(
-    () => "fulfilled",
-    (error: { code?: string }) => error.code,
-  );
 const OTHER = { facts: { info: null, capabilities: '{"roots":{}}' } };
 
 it("opens one link for parallel requests of one conversation, and another one for each other conversation", async () => {
@@ -69,7 +19,7 @@ it("opens a link with what the client said of itself, and never serves it to ano
   const facts = { info: '{"name":"agent"}', capabilities: '{"sampling":{}}' };
   await server.lease(conversation("a", { facts, headers: { "x-bifrost-agent-id": "one" } }));
   expect(fake.links[0]?.options).toMatchObject({ facts, headers: { "x-bifrost-agent-id": "one" }, era: "2025" });
-  expect(await codeOf(server.lease(conversation("a", { principalUid: "usr_2" })))).toBe("internal");
+  expect(await outcomeOf(server.lease(conversation("a", { principalUid: "usr_2" })))).toBe("internal");
 });
 
 it("hands the process that discovery started to the first conversation on equal terms, also while it starts", async () => {
@@ -101,11 +51,11 @@ it("never hands the discovery session of an HTTP server to a caller", async () =
 
 it("ends the link of a released conversation, and opens a new one when it comes back", async () => {
   const { server, fake } = registryOf(declaredStdio("files"));
-  await use(server, "a");
+  await callOnce(server, "a");
   await server.release("a");
   await server.release("a");
   expect(fake.alive).toBe(0);
-  await use(server, "a");
+  await callOnce(server, "a");
   expect(fake.links).toHaveLength(2);
 });
 
@@ -113,7 +63,7 @@ it("ends what is being opened when its conversation is released, and nobody gets
   const { server, fake } = registryOf(declaredStdio("files"));
   const { promise, resolve } = Promise.withResolvers<void>();
   fake.opening = () => promise;
-  const lease = codeOf(server.lease(conversation("a")));
+  const lease = outcomeOf(server.lease(conversation("a")));
   await server.release("a");
   resolve();
   expect(await lease).toBe("upstream.unavailable");
@@ -125,7 +75,7 @@ it("keeps discovery going when the conversation that took it over is released be
   const { promise, resolve } = Promise.withResolvers<void>();
   fake.opening = () => promise;
   servers.start();
-  const lease = codeOf(server.lease(conversation("a")));
+  const lease = outcomeOf(server.lease(conversation("a")));
   await server.release("a");
   resolve();
   expect(await lease).toBe("upstream.unavailable");
@@ -142,7 +92,7 @@ it("closes a link that arrives after its time to start was over", async () => {
   // This one does not listen to its signal.
   fake.open = (declared, options) =>
     late.then(() => inner(declared, { ...options, signal: new AbortController().signal }));
-  const lease = codeOf(server.lease(conversation("a")));
+  const lease = outcomeOf(server.lease(conversation("a")));
   await schedule.pass(5_000);
   expect(await lease).toBe("upstream.timeout");
   expect(server.status().processes).toBeGreaterThan(0);
@@ -153,21 +103,21 @@ it("closes a link that arrives after its time to start was over", async () => {
 
 it("makes room by ending the process that was idle longest, and starts no process before it is gone", async () => {
   const { server, fake, schedule } = registryOf(declaredStdio("files", 2));
-  await use(server, "a", { principalUid: "usr_1" });
+  await callOnce(server, "a", { principalUid: "usr_1" });
   await schedule.pass(1_000);
-  await use(server, "b", { principalUid: "usr_2" });
+  await callOnce(server, "b", { principalUid: "usr_2" });
   await schedule.pass(1_000);
-  await use(server, "c", { principalUid: "usr_3" });
+  await callOnce(server, "c", { principalUid: "usr_3" });
   expect(fake.links.map(({ isClosed }) => isClosed)).toEqual([true, false, false]);
   expect(fake.mostAlive).toBe(2);
 });
 
 it("refuses a conversation more when every process has a call in flight", async () => {
   const { server, fake } = registryOf(declaredStdio("files", 2));
-  fake.answer = () => hang();
+  fake.answer = () => neverAnswers();
   for (const uid of ["usr_1", "usr_2"])
-    void (await server.lease(conversation(uid, { principalUid: uid }))).request(ping);
-  expect(await codeOf(server.lease(conversation("c", { principalUid: "usr_3" })))).toBe("upstream.unavailable");
+    void (await server.lease(conversation(uid, { principalUid: uid }))).request(TOOL_CALL);
+  expect(await outcomeOf(server.lease(conversation("c", { principalUid: "usr_3" })))).toBe("upstream.unavailable");
   expect(fake.attempts).toBe(2);
 });
 
@@ -184,12 +134,12 @@ it("does not end a process between its lease and its first call", async () => {
 
 it("gives 10,000 conversations of one principal half of the processes at most, and the others the rest", async () => {
   const { server, fake } = registryOf(declaredStdio("files", 8));
-  for (let n = 0; n < 10_000; n++) await use(server, `agent-${n}`);
+  for (let n = 0; n < 10_000; n++) await callOnce(server, `agent-${n}`);
   expect(fake.mostAlive).toBe(4);
-  const many = Array.from({ length: 10_000 }, (_, n) => codeOf(server.lease(conversation(`new-${n}`))));
+  const many = Array.from({ length: 10_000 }, (_, n) => outcomeOf(server.lease(conversation(`new-${n}`))));
   const outcomes = await Promise.all(many);
   expect(outcomes.filter((code) => code === "fulfilled")).toHaveLength(4);
-  await use(server, "other", { principalUid: "usr_2" });
+  await callOnce(server, "other", { principalUid: "usr_2" });
   expect(fake.mostAlive).toBeLessThanOrEqual(8);
   expect(server.status().processes).toBeLessThanOrEqual(8);
 });
@@ -201,7 +151,7 @@ it("never has more processes than allowed, however slowly they start and end", a
   fake.closing = () => new Promise((resolve) => schedule.after((turn++ * 13) % 70, resolve));
   const work = Array.from({ length: 200 }, async (_, n) => {
     const key = `c-${n % 23}`;
-    await codeOf(use(server, key, { principalUid: `usr_${n % 5}` }));
+    await outcomeOf(callOnce(server, key, { principalUid: `usr_${n % 5}` }));
     if (n % 3 === 0) await server.release(key);
   });
   for (let n = 0; n < 60; n++) await schedule.pass(50);
@@ -211,12 +161,12 @@ it("never has more processes than allowed, however slowly they start and end", a
 
 it("stops a process that nobody used for its idle time, but none with a call or a listener", async () => {
   const { server, fake, schedule } = registryOf(declaredStdio("files", 8));
-  await use(server, "idle");
-  const listening = await use(server, "listening");
+  await callOnce(server, "idle");
+  const listening = await callOnce(server, "listening");
   const watch = listening.watch({ tools: true, prompts: false, resources: false, resourceUris: [] }, () => {});
-  const busy = await use(server, "busy");
-  fake.answer = () => hang();
-  void busy.request(ping);
+  const busy = await callOnce(server, "busy");
+  fake.answer = () => neverAnswers();
+  void busy.request(TOOL_CALL);
   await schedule.pass(300_000);
   expect(fake.links.map(({ isClosed }) => isClosed)).toEqual([true, false, false]);
   watch.close();
@@ -226,47 +176,46 @@ it("stops a process that nobody used for its idle time, but none with a call or 
 
 it("keeps an idle HTTP session until it is released, and ends an idle conversation without session", async () => {
   const { server, fake, schedule } = registryOf(declaredHttp("search"));
-  await use(server, "session");
-  await use(server, "shared", { shared: true });
+  await callOnce(server, "session");
+  await callOnce(server, "shared", { shared: true });
   await schedule.pass(400_000);
   expect(fake.links.map(({ isClosed }) => isClosed)).toEqual([false, true]);
 });
 
 it("opens a new link after the old one died, without waiting for anything", async () => {
   const { server, fake, schedule } = registryOf(declaredStdio("files"));
-  await use(server, "a");
+  await callOnce(server, "a");
   await schedule.pass(20_000);
   fake.links[0]?.die();
   await settle();
-  await use(server, "a");
+  await callOnce(server, "a");
   expect(fake.links).toHaveLength(2);
   expect(fake.alive).toBe(1);
 });
 
 it("opens a new link after the server forgot the session of the old one", async () => {
   const { server, fake } = registryOf(declaredHttp("search"));
-  const link = await use(server, "a");
-  const { GatewayError } = await import("../core/errors.ts");
+  const link = await callOnce(server, "a");
   fake.answer = async () => {
     throw new GatewayError("upstream.session_lost");
   };
-  expect(await codeOf(link.request(ping))).toBe("upstream.session_lost");
+  expect(await outcomeOf(link.request(TOOL_CALL))).toBe("upstream.session_lost");
   fake.answer = null;
-  await use(server, "a");
+  await callOnce(server, "a");
   expect((fake.links as FakeLink[]).map(({ isClosed }) => isClosed)).toEqual([true, false]);
 });
 
 it("closes everything, also what is being opened, and opens nothing afterwards", async () => {
   const { server, servers, fake } = registryOf(declaredStdio("files", 8));
-  await use(server, "a");
+  await callOnce(server, "a");
   const { promise, resolve } = Promise.withResolvers<void>();
   fake.opening = () => promise;
-  const opening = codeOf(server.lease(conversation("b")));
+  const opening = outcomeOf(server.lease(conversation("b")));
   await servers.close(5_000);
   resolve();
   expect(await opening).toBe("upstream.unavailable");
   expect(fake.alive).toBe(0);
-  expect(await codeOf(server.lease(conversation("c")))).toBe("gateway.draining");
+  expect(await outcomeOf(server.lease(conversation("c")))).toBe("gateway.draining");
   expect(server.status()).toMatchObject({ state: "stopped", processes: 0 });
 });
 
@@ -274,9 +223,9 @@ it("lets a call in flight end before it closes its link, but no longer than half
   const { server, servers, fake, schedule } = registryOf(declaredStdio("files", 8));
   let answer = () => {};
   fake.answer = () => new Promise((resolve) => (answer = () => resolve({ result: "{}" })));
-  const call = (await server.lease(conversation("a"))).request(ping);
-  fake.answer = () => hang();
-  void (await server.lease(conversation("b"))).request(ping);
+  const call = (await server.lease(conversation("a"))).request(TOOL_CALL);
+  fake.answer = () => neverAnswers();
+  void (await server.lease(conversation("b"))).request(TOOL_CALL);
   const closing = servers.close(10_000);
   await schedule.pass(1_000);
   answer();
@@ -291,7 +240,7 @@ it("lets a call in flight end before it closes its link, but no longer than half
 it("leaves no timer behind when it is closed", async () => {
   const { servers, server, schedule } = registryOf(declaredHttp("search"));
   servers.start();
-  await use(server, "a");
+  await callOnce(server, "a");
   await settle();
   await servers.close(1_000);
   expect(schedule.waiting()).toBe(0);

@@ -82,7 +82,8 @@ export function createMcpServer(declared: DeclaredMcpServer, deps: McpServerDeps
   };
   let hello: Pick<Link, "hello" | "era"> | null = null;
   let counts: { readonly tools: number; readonly toolsLeftOut: number } | null = null;
-  let privateLists = false;
+  /** Whether lists are for one identity only; null: not known yet. */
+  let privateLists: boolean | null = null;
   /** A link died, so the server may have started anew as another one. */
   let doubted = false;
   let started = false;
@@ -120,6 +121,11 @@ export function createMcpServer(declared: DeclaredMcpServer, deps: McpServerDeps
     onOpened,
     onOpenFailed,
     onDied,
+    onRenewed() {
+      doubted = true;
+      void look();
+      plan(LOOK_AGAIN_MS);
+    },
     onTrouble(error) {
       if (http && suggestsOutage(error)) void look();
     },
@@ -142,6 +148,7 @@ export function createMcpServer(declared: DeclaredMcpServer, deps: McpServerDeps
     },
     onLoaded(catalog: LoadedCatalog) {
       counts = { tools: catalog.tools.length, toolsLeftOut: catalog.leftOutByList.tools };
+      // Once private, always treated so: the callers of a mistake would see each other's lists.
       privateLists ||= Object.values(catalog.hints).some((hint) => hint?.scope === "private");
     },
   });
@@ -155,14 +162,17 @@ export function createMcpServer(declared: DeclaredMcpServer, deps: McpServerDeps
 
   function catalogKey(terms: LinkTerms): string {
     const era = notSpoken.has(terms.era) ? otherEra(terms.era) : terms.era;
-    // Where the server says that its lists are private, each identity has its own.
-    const identity = privateLists ? canonicalJson(JSON.stringify(terms.headers)) : "";
+    // Where the server says that its lists are private, or said nothing so far, each identity has its own.
+    const headers = http && privateLists !== false ? JSON.stringify(terms.headers) : "{}";
+    const identity = canonicalJson(headers);
     return `${era} ${canonicalJson(terms.facts.capabilities)} ${identity}`;
   }
 
   // ----- what links tell
 
   function onOpened(slot: Slot, link: Link): void {
+    // Another version may speak another era.
+    if (hello && hello.hello.info !== link.hello.info) notSpoken.clear();
     if (link.era !== slot.terms.era) notSpoken.add(slot.terms.era);
     hello = link;
     if (health.state !== "running") {
@@ -223,7 +233,6 @@ export function createMcpServer(declared: DeclaredMcpServer, deps: McpServerDeps
       else if (!http) backOffOf(slot.owner.principalUid).failed();
     }
     doubted = true;
-    notSpoken.clear();
     plan(LOOK_AGAIN_MS);
   }
 
@@ -270,6 +279,7 @@ export function createMcpServer(declared: DeclaredMcpServer, deps: McpServerDeps
   }
 
   function down(error: unknown): void {
+    doubted = true;
     const waitMs = health.failed(error);
     const { code, message } = toGatewayError(error);
     log.warn({ server: name, code, reason: message, retryMs: Math.round(waitMs) }, "MCP server is not available");
@@ -288,6 +298,7 @@ export function createMcpServer(declared: DeclaredMcpServer, deps: McpServerDeps
     lookedAtMs = clock.now();
     try {
       await pingLink(own.bare, ownTerms.facts, schedule);
+      pool.checkRenewal(own);
       if (!doubted) return;
       cache.doubt();
       await refresh(ownTerms, own.link);
@@ -324,7 +335,7 @@ export function createMcpServer(declared: DeclaredMcpServer, deps: McpServerDeps
 
   function linkToRead(conversation: Conversation): Promise<Link> {
     const own = pool.own();
-    const identity = privateLists && Object.keys(conversation.headers).length > 0;
+    const identity = privateLists !== false && Object.keys(conversation.headers).length > 0;
     if (own && !identity && fits(own, conversation)) return own.ready;
     return lease(conversation);
   }
@@ -345,9 +356,12 @@ export function createMcpServer(declared: DeclaredMcpServer, deps: McpServerDeps
     }),
     lease,
     release: (conversationKey) => pool.release(conversationKey),
-    catalog(conversation): Promise<Catalog> {
-      const terms = { facts: conversation.facts, headers: conversation.headers, era: conversation.era };
-      return cache.get(catalogKey(terms), terms, () => linkToRead(conversation));
+    async catalog(conversation): Promise<Catalog> {
+      const key = catalogKey(conversation);
+      const catalog = await cache.get(key, conversation, () => linkToRead(conversation));
+      // The answer itself told that the lists are private, or in which era they are: under this key it may be another's.
+      const now = catalogKey(conversation);
+      return now === key ? catalog : cache.get(now, conversation, () => linkToRead(conversation));
     },
     onChange: (listener) => listeners.add(listener),
     start() {
@@ -360,6 +374,7 @@ export function createMcpServer(declared: DeclaredMcpServer, deps: McpServerDeps
           clock,
           schedule,
           slots: () => pool.slots(),
+          onAnswer: pool.checkRenewal,
           onSilent: (slot, error) => {
             pool.lose(slot, "it did not answer a ping");
             if (slot.own) down(error);
