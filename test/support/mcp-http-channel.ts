@@ -5,7 +5,7 @@ import type { HttpLimits } from "../../src/mcp-links/http/conversation.ts";
 import { openHttpChannel } from "../../src/mcp-links/http/open-channel.ts";
 import { createHttpUpstreams, type HttpTransport } from "../../src/mcp-links/http/upstreams.ts";
 import type { Channel, ChannelRequest, ExchangeEvents } from "../../src/mcp-links/types.ts";
-import { httpTransport, type Received, type ScriptedServer, scriptedServer } from "./mcp-http-server.ts";
+import { type Answer, httpTransport, type Received, type ScriptedServer, scriptedServer } from "./mcp-http-server.ts";
 
 export interface ChannelSetup {
   readonly transport?: Partial<HttpTransport>;
@@ -37,18 +37,13 @@ export function channelBench() {
   return {
     channelTo,
     /** A server that answers as the test says. */
-    async server(
-      answer: (received: Received, response: ServerResponse) => void | Promise<void>,
-    ): Promise<ScriptedServer> {
+    async server(answer: Answer): Promise<ScriptedServer> {
       const server = await scriptedServer(answer);
       cleanups.push(() => server.close());
       return server;
     },
     /** Both. */
-    async open(
-      answer: (received: Received, response: ServerResponse) => void | Promise<void>,
-      setup: ChannelSetup = {},
-    ): Promise<{ server: ScriptedServer; channel: Channel }> {
+    async open(answer: Answer, setup: ChannelSetup = {}): Promise<{ server: ScriptedServer; channel: Channel }> {
       const server = await scriptedServer(answer);
       cleanups.push(() => server.close());
       return { server, channel: channelTo(server.url, setup) };

@@ -12,7 +12,8 @@ export interface Received {
   readonly message: { id?: number | string; method?: string; params?: unknown; result?: unknown; error?: unknown };
 }
 
-type Answer = (received: Received, response: ServerResponse) => void | Promise<void>;
+/** What it returns is awaited, and else of no account. */
+export type Answer = (received: Received, response: ServerResponse) => unknown;
 
 /** An MCP server whose every answer the test writes. Listens on loopback. */
 export interface ScriptedServer {
