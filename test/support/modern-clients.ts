@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, request as httpRequest, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { GatewayError } from "../../src/core/errors.ts";
 import { readMessage, type Reply } from "../../src/jsonrpc/message.ts";
 import { EventDecoder } from "../../src/jsonrpc/sse.ts";
 import type { Backend, Backends, InboundMessage, Target } from "../../src/mcp/backend.ts";
@@ -31,6 +32,7 @@ export interface TestClientsOptions {
 export async function startModernClients(script: ScriptedBackend, options: TestClientsOptions = {}) {
   const clock = createManualClock();
   const logged: unknown[] = [];
+  const watches = new Set<{ readonly uid: string; end(reason: GatewayError): void }>();
   const backend: Backend = { ...unscripted, ...script };
   const backends: Pick<Backends, "shared"> = {
     shared: (caller, _target, facts) => options.shared?.(caller, facts) ?? backend,
@@ -40,6 +42,11 @@ export async function startModernClients(script: ScriptedBackend, options: TestC
     clock,
     log: { error: (...line: unknown[]) => void logged.push(line) },
     version: "0.0.0-test",
+    watchCaller: ({ principal }, end) => {
+      const watch = { uid: principal.uid, end };
+      watches.add(watch);
+      return () => void watches.delete(watch);
+    },
     ...(options.limits && { limits: options.limits }),
   });
   const server = createServer((request, response) => void serve(request, response));
@@ -90,6 +97,12 @@ export async function startModernClients(script: ScriptedBackend, options: TestC
     clock,
     logged,
     port,
+    /** What is watched for the end of its caller. */
+    watches,
+    /** The principal's right ends. */
+    revoke(uid: string): void {
+      for (const watch of [...watches]) if (watch.uid === uid) watch.end(new GatewayError("key.revoked"));
+    },
     async [Symbol.asyncDispose]() {
       clients.close();
       server.closeAllConnections();

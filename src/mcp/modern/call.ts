@@ -1,3 +1,4 @@
+import type { GatewayError } from "../../core/errors.ts";
 import { RPC } from "../../jsonrpc/codes.ts";
 import { type JsonText, memberText, stringValue, withMembers } from "../../jsonrpc/json-slice.ts";
 import { errorReply, type Reply } from "../../jsonrpc/message.ts";
@@ -32,6 +33,8 @@ export interface CallParts extends Pick<Suspendable, "principal"> {
   readonly suspended: SuspendedCalls<Call>;
   /** Asked for only if the call is suspended. */
   readonly bindingOf: () => string;
+  /** Calls `end` when the caller may no longer keep anything open; the returned function stops that. */
+  readonly watchCaller: (end: (reason: GatewayError) => void) => () => void;
 }
 
 /**
@@ -65,6 +68,8 @@ export function openCall(parts: CallParts): Call {
   let firstToken: JsonText | undefined;
   let controller: AbortController | undefined;
   let abandoned = false;
+  let state: string | null = null;
+  let unwatch: (() => void) | null = null;
 
   const call: Call = {
     principal: parts.principal,
@@ -83,11 +88,7 @@ export function openCall(parts: CallParts): Call {
       }
       running.then(
         (reply) => end(({ exchange }) => exchange.answer(modernReply(parts.method, reply))),
-        (thrown) =>
-          end(({ exchange, refuse }) => {
-            const { reply, status, headers } = refuse(thrown);
-            exchange.answer(modernReply(parts.method, reply), status === 200 ? { headers } : { status, headers });
-          }),
+        (thrown) => end(refused(thrown)),
       );
     },
 
@@ -100,6 +101,7 @@ export function openCall(parts: CallParts): Call {
     },
 
     resume(retry, answers) {
+      state = null;
       waiting = retry;
       for (const [key, { settle }] of asked) {
         const answer = answers.get(key);
@@ -111,6 +113,8 @@ export function openCall(parts: CallParts): Call {
 
     abandon() {
       abandoned = true;
+      unwatch?.();
+      if (state !== null) parts.suspended.take(state);
       waiting?.done();
       waiting = null;
       outcome = null;
@@ -147,9 +151,18 @@ export function openCall(parts: CallParts): Call {
 
   function end(told: (waiting: Waiting) => void): void {
     ended = true;
+    unwatch?.();
     settleAll("the request has ended");
     if (waiting) tell(told);
     else if (!abandoned) outcome = told;
+  }
+
+  /** What stays open for long ends with the caller's right to it; most calls do not, and are not watched. */
+  function watch(): void {
+    unwatch ??= parts.watchCaller((reason) => {
+      tell(refused(reason));
+      call.abandon();
+    });
   }
 
   function settleAll(reason: string): void {
@@ -175,6 +188,7 @@ export function openCall(parts: CallParts): Call {
       }
     }
     exchange.notify(notification);
+    watch();
   }
 
   function ask(request: ServerRequest, signal: AbortSignal): Promise<Reply> {
@@ -215,16 +229,21 @@ export function openCall(parts: CallParts): Call {
   function suspend(): void {
     if (!waiting || ended || asked.size === 0) return;
     try {
-      const state = parts.suspended.suspend(call);
+      const next = (state = parts.suspended.suspend(call));
       const requests = new Map(Array.from(asked, ([key, { request }]) => [key, request]));
-      tell(({ exchange }) => exchange.answer({ result: inputRequiredText(requests, state) }));
+      tell(({ exchange }) => exchange.answer({ result: inputRequiredText(requests, next) }));
+      watch();
     } catch (thrown) {
-      tell(({ exchange, refuse }) => {
-        const { reply, status, headers } = refuse(thrown);
-        exchange.answer(modernReply(parts.method, reply), { status, headers });
-      });
+      tell(refused(thrown));
       call.abandon();
     }
+  }
+
+  function refused(thrown: unknown): (waiting: Waiting) => void {
+    return ({ exchange, refuse }) => {
+      const { reply, status, headers } = refuse(thrown);
+      exchange.answer(modernReply(parts.method, reply), status === 200 ? { headers } : { status, headers });
+    };
   }
 }
 

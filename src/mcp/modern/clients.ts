@@ -1,5 +1,6 @@
 import { type Clock, steadyClock } from "../../core/clock.ts";
 import type { Logger } from "../../core/log.ts";
+import type { WatchCaller } from "../../gate/watch-caller.ts";
 import { RPC } from "../../jsonrpc/codes.ts";
 import { type JsonText, type Member, stringValue, withMembers } from "../../jsonrpc/json-slice.ts";
 import { errorReply, type Reply } from "../../jsonrpc/message.ts";
@@ -22,6 +23,8 @@ export interface ModernClientsDeps {
   readonly log: Pick<Logger, "error">;
   /** Of the gateway, for servers that do not say who they are. */
   readonly version: string;
+  /** What a key that was revoked left open ends. */
+  readonly watchCaller: WatchCaller;
   readonly clock?: Clock;
   readonly limits?: Partial<ModernLimits>;
 }
@@ -162,12 +165,20 @@ export function createModernClients(deps: ModernClientsDeps): ModernClients {
     const { id, params } = request.message;
     let stop: (() => void) | null = null;
     const exchange = open(inbound, id, () => stop?.());
+    const refuse = (thrown: unknown) => refusalOf(thrown, { method: "", requestId: inbound.requestId, log });
     try {
-      const backend = backendOf(inbound, request);
-      stop = await listens.open({ principal: principalOf(inbound), id, params, backend, exchange });
+      stop = await listens.open({
+        principal: principalOf(inbound),
+        id,
+        params,
+        exchange,
+        backend: backendOf(inbound, request),
+        watchCaller: (end) => deps.watchCaller(inbound.caller, end),
+        refuse: (reason) => refuse(reason).reply,
+      });
       if (!exchange.open) stop();
     } catch (thrown) {
-      const { reply, status, headers } = refusalOf(thrown, { method: "", requestId: inbound.requestId, log });
+      const { reply, status, headers } = refuse(thrown);
       exchange.answer(reply, { status, headers });
     }
   }
@@ -203,6 +214,7 @@ export function createModernClients(deps: ModernClientsDeps): ModernClients {
           headers: headersFor(inbound),
           principal: principalOf(inbound),
           suspended,
+          watchCaller: (end) => deps.watchCaller(inbound.caller, end),
           bindingOf: () => bindingOf(inbound, message.method, message.params),
         });
         opened.start(waiting);

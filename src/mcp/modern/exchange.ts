@@ -44,7 +44,7 @@ const STREAM_HEADERS = { "content-type": "text/event-stream", "x-accel-buffering
 
 const MESSAGE = { type: "message" };
 
-/** Opens the exchange of one POST. `onGone` is called at most once, and never after `answer`. */
+/** Opens the exchange of one POST. `onGone` is called at most once, never after `answer`, and never before this returns. */
 export function openExchange({ response, id, maxBufferedBytes, streams, onGone }: ExchangeParts): Exchange {
   let open = !response.destroyed;
   let streaming = false;
@@ -85,6 +85,8 @@ export function openExchange({ response, id, maxBufferedBytes, streams, onGone }
       response.end(text);
     },
   };
+  // The client may be gone before anybody looked: what its request starts then has to hear of it all the same.
+  if (!open) queueMicrotask(onGone);
   response.once("close", () => {
     if (!open) return;
     end();

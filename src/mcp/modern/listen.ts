@@ -22,6 +22,10 @@ export interface ListenRequest {
   readonly params: JsonText | undefined;
   readonly backend: Pick<Backend, "hello" | "watch">;
   readonly exchange: Exchange;
+  /** Calls `end` when the caller may no longer keep anything open; the returned function stops that. */
+  readonly watchCaller: (end: (reason: GatewayError) => void) => () => void;
+  /** The answer that ends the stream for a reason. */
+  refuse(reason: GatewayError): Reply;
 }
 
 /**
@@ -59,7 +63,8 @@ export function createListenStreams(limits: ListenLimits) {
      *
      * @throws GatewayError `limit.concurrency`, and what the backend throws; nothing was sent then
      */
-    async open({ principal, id, params, backend, exchange }: ListenRequest): Promise<() => void> {
+    async open(request: ListenRequest): Promise<() => void> {
+      const { principal, id, params, backend, exchange } = request;
       if (closed) throw new GatewayError("gateway.draining");
       const wanted = readFilter(params);
       if (wanted === null) {
@@ -80,8 +85,13 @@ export function createListenStreams(limits: ListenLimits) {
         exchange.answer(endReply(id, hello));
       };
       const unregister = register(principal, finish);
+      const unwatch = request.watchCaller((reason) => {
+        stop();
+        exchange.answer(request.refuse(reason));
+      });
       const stop = () => {
         unregister();
+        unwatch();
         watch?.close();
         watch = null;
       };

@@ -22,6 +22,7 @@ export function modernReply(method: string, reply: Reply): Reply {
     return missing ? { error: withMembers(reply.error, { code: String(RPC.invalidParams) }) } : reply;
   }
   const { result } = reply;
+  if (!result.startsWith("{")) return reply;
   const wanted = CACHEABLE.has(method) ? ["resultType", "ttlMs", "cacheScope"] : ["resultType"];
   // Most results mention none of the names, and need not be read member by member.
   const absent = wanted.filter((name) => !result.includes(`"${name}"`));
@@ -42,7 +43,7 @@ const DEFAULTS: Readonly<Record<string, JsonText>> = {
 };
 
 function withFirst(object: JsonText, addition: JsonText): JsonText {
-  const rest = object.slice(object.indexOf("{") + 1);
+  const rest = object.slice(1);
   return rest.trimStart().startsWith("}") ? `{${addition}}` : `{${addition},${rest}`;
 }
 
