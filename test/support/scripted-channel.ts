@@ -1,3 +1,4 @@
+import { GatewayError } from "../../src/core/errors.ts";
 import { errorReply, type Reply } from "../../src/jsonrpc/message.ts";
 import type { Channel, ChannelEnd, ChannelRequest, ExchangeEvents } from "../../src/mcp-links/types.ts";
 
@@ -70,7 +71,7 @@ export function createScriptedChannel(kind: Channel["kind"], script: Script): Sc
       return listening;
     },
     end(reason) {
-      closing.abort(new Error(reason));
+      closing.abort(new GatewayError("upstream.reset", { detail: reason }));
       finish({ reason, expected: reason === "closed" });
     },
     async saw(method) {

@@ -102,10 +102,3 @@ export function withoutSubscriptionId(params: JsonText | undefined): JsonText | 
   const edited = withMembers(meta, { [META.subscriptionId]: undefined });
   return withMembers(params, { _meta: edited === "{}" ? undefined : edited });
 }
-
-/** A progress notification's params with the client's own token, or null where it is not of request `id`. */
-export function withClientToken(params: JsonText | undefined, id: number, token: JsonText): JsonText | null {
-  const sent = params === undefined ? undefined : memberText(params, "progressToken");
-  if (params === undefined || sent === undefined || (stringValue(sent) ?? sent) !== String(id)) return null;
-  return withMembers(params, { progressToken: token });
-}

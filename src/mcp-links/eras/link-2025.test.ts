@@ -3,7 +3,8 @@ import { createScriptedChannel, linkRequest, ok, type Script } from "../../../te
 import { GatewayError } from "../../core/errors.ts";
 import type { Channel, Link, ServerNotification } from "../types.ts";
 import { openInitializedLink } from "./link-2025.ts";
-import { createRequestIds, LINK_DEFAULTS, type LinkOptions } from "./options.ts";
+import { LINK_DEFAULTS, type LinkOptions } from "./options.ts";
+import { createWire } from "./wire.ts";
 
 const options: LinkOptions = {
   ...LINK_DEFAULTS,
@@ -26,7 +27,7 @@ const everything = { tools: true, prompts: true, resources: true, resourceUris: 
 
 async function open(script: Script, kind: Channel["kind"] = "stdio", more: Partial<LinkOptions> = {}) {
   const server = createScriptedChannel(kind, { initialize: () => hello(changing), ...script });
-  const link = await openInitializedLink(server.channel, { ...options, ...more }, createRequestIds());
+  const link = await openInitializedLink(createWire(server.channel, {}), { ...options, ...more });
   return { link, server };
 }
 

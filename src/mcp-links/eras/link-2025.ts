@@ -1,19 +1,25 @@
 import { GatewayError } from "../../core/errors.ts";
-import { RPC } from "../../jsonrpc/codes.ts";
-import { type JsonText, memberText } from "../../jsonrpc/json-slice.ts";
-import { errorReply, type Reply } from "../../jsonrpc/message.ts";
-import type { Channel, ExchangeEvents, Link, LinkRequest, ServerHello, ServerNotification } from "../types.ts";
+import { type JsonText, memberText, stringValue, withMembers } from "../../jsonrpc/json-slice.ts";
+import type { Reply } from "../../jsonrpc/message.ts";
+import type { ExchangeEvents, Link, LinkRequest, ServerHello, ServerNotification } from "../types.ts";
 import { cancelled } from "./cancelled.ts";
 import { isChange } from "./changes.ts";
-import { forInitializedServer, withClientToken } from "./envelope.ts";
+import { forInitializedServer } from "./envelope.ts";
 import { initializeParams, readInitializeResult } from "./initialize.ts";
-import type { LinkOptions, RequestIds } from "./options.ts";
+import type { LinkOptions } from "./options.ts";
+import { tooManyRequests } from "./too-many-requests.ts";
 import { createWatches } from "./watch-2025.ts";
+import { NOBODY, type Wire } from "./wire.ts";
 
 /** Time for a new session where the server has forgotten the old one. */
 const RENEWAL_MS = 30_000;
 
-const PONG: Reply = { result: "{}" };
+/** One request on its way, under the id that the server knows. */
+interface Exchange {
+  readonly request: LinkRequest;
+  /** The client's own progress token. */
+  readonly token: JsonText | undefined;
+}
 
 /**
  * Initializes a session with a 2025 server (2025-11-25, Lifecycle), on behalf of the client and with its capabilities.
@@ -23,10 +29,11 @@ const PONG: Reply = { result: "{}" };
  *
  * @throws GatewayError `upstream.protocol` where it refuses, and `upstream.*` of the channel. The channel stays open
  */
-export async function openInitializedLink(channel: Channel, options: LinkOptions, ids: RequestIds): Promise<Link> {
-  const listener: { events: ExchangeEvents | undefined } = { events: undefined };
+export async function openInitializedLink(wire: Wire, options: LinkOptions): Promise<Link> {
+  const { channel } = wire;
   const watches = createWatches({ capabilities: () => hello.capabilities, ask });
-  const outside = outsideEvents(listener, (change) => watches.tell(change));
+  const exchanges = new Map<number, Exchange>();
+  let listener: ExchangeEvents | undefined;
   /** Counts sessions: tells a request whether the one it was sent in is still the present one. */
   let session = 0;
   let renewing: Promise<void> | null = null;
@@ -36,17 +43,19 @@ export async function openInitializedLink(channel: Channel, options: LinkOptions
   let headers: Readonly<Record<string, string>> = {};
   let hello: ServerHello = { revision: "", capabilities: "{}", info: null, instructions: undefined };
 
-  // Elsewhere a stream of its own has to be opened, which takes the revision and the session.
-  if (channel.kind !== "http") channel.listen(outside, options.headers);
+  const outside: ExchangeEvents = {
+    onNotification: arrived,
+    onRequest: (request, signal) => (request.method === "ping" ? NOBODY : receiver()).onRequest(request, signal),
+  };
+  wire.outside = outside;
   await initialize(options.signal);
 
   async function initialize(signal: AbortSignal | undefined): Promise<void> {
     const params = initializeParams(options.client, JSON.stringify(options.gateway));
-    const request = { id: ids.next(), method: "initialize", params, headers: options.headers, signal };
+    const request = { id: wire.nextId(), method: "initialize", params, headers: options.headers, signal };
     hello = readInitializeResult(await channel.request(request, outside));
     headers = { ...options.headers, "mcp-protocol-version": hello.revision };
     await channel.notify("notifications/initialized", undefined, headers);
-    if (channel.kind === "http" && session === 0) channel.listen(outside, headers);
     session++;
   }
 
@@ -80,7 +89,7 @@ export async function openInitializedLink(channel: Channel, options: LinkOptions
   }
 
   function askOnce(method: string, params: JsonText): Promise<Reply> {
-    return channel.request({ id: ids.next(), method, params, headers, signal: undefined }, outside);
+    return channel.request({ id: wire.nextId(), method, params, headers, signal: undefined }, outside);
   }
 
   function ask(method: string, params: JsonText): Promise<Reply> {
@@ -89,35 +98,55 @@ export async function openInitializedLink(channel: Channel, options: LinkOptions
 
   async function exchange(request: LinkRequest): Promise<Reply> {
     const { method, signal } = request;
-    const id = ids.next();
+    const id = wire.nextId();
     const { params, token, logLevel: level } = forInitializedServer(request.params, id);
     if (level !== undefined && level !== logLevel) await followLogLevel(level);
+    exchanges.set(id, { request, token });
     try {
       return await channel.request(
         { id, method, params, headers: { ...request.headers, "mcp-protocol-version": hello.revision }, signal },
-        requestEvents(request, id, token),
+        {
+          onNotification: (notification) => arrived(notification, request),
+          onRequest: (asked, askedSignal) => (asked.method === "ping" ? NOBODY : request).onRequest(asked, askedSignal),
+        },
       );
     } catch (error) {
       if (!signal?.aborted) throw error;
       channel.notify("notifications/cancelled", `{"requestId":${id}}`, headers).catch(() => undefined);
       throw cancelled(signal);
+    } finally {
+      exchanges.delete(id);
     }
   }
 
-  function requestEvents(request: LinkRequest, id: number, token: JsonText | undefined): ExchangeEvents {
-    return {
-      onNotification(notification) {
-        const { method, params } = notification;
-        if (isChange(method)) watches.tell(notification);
-        else if (method === "notifications/progress") {
-          const restored = token === undefined ? null : withClientToken(params, id, token);
-          if (restored !== null) request.onNotification({ method, params: restored });
-        } else if (method !== "notifications/cancelled") request.onNotification(notification);
-      },
-      async onRequest(asked, signal) {
-        return asked.method === "ping" ? PONG : request.onRequest(asked, signal);
-      },
-    };
+  /** Every notification of the server; `request` is the one it came with, as far as the channel can tell. */
+  function arrived(notification: ServerNotification, request?: LinkRequest): void {
+    const { method, params } = notification;
+    if (isChange(method)) watches.tell(notification);
+    else if (method === "notifications/progress") progressed(params);
+    // Of a request of the server's own: the channel has ended it already.
+    else if (method !== "notifications/cancelled") (request ?? receiver()).onNotification(notification);
+  }
+
+  /** By its token, which is our id: legacy SSE brings it on the one stream that it has. */
+  function progressed(params: JsonText | undefined): void {
+    const sent = params === undefined ? undefined : memberText(params, "progressToken");
+    const exchange = sent === undefined ? undefined : exchanges.get(Number(stringValue(sent) ?? sent));
+    if (params === undefined || exchange?.token === undefined) return;
+    exchange.request.onNotification({
+      method: "notifications/progress",
+      params: withMembers(params, { progressToken: exchange.token }),
+    });
+  }
+
+  /**
+   * Who is asked and told what came with no request. On legacy SSE everything comes so, and the request begun last is the
+   * best guess there is; elsewhere that is only asked where nobody listens, as for clients without a session.
+   */
+  function receiver(): Pick<ExchangeEvents, "onNotification" | "onRequest"> {
+    let last: LinkRequest | undefined;
+    if (channel.kind === "sse" || listener === undefined) for (const { request } of exchanges.values()) last = request;
+    return last ?? listener ?? NOBODY;
   }
 
   /** A 2026 client says with each request which messages it wants; this server is told when that differs from before. */
@@ -134,7 +163,7 @@ export async function openInitializedLink(channel: Channel, options: LinkOptions
       return hello;
     },
     async request(request) {
-      if (open >= options.maxOpenRequests) throw tooMany(options.server);
+      if (open >= options.maxOpenRequests) throw tooManyRequests(options.server);
       if (request.signal?.aborted) throw cancelled(request.signal);
       open++;
       try {
@@ -151,47 +180,18 @@ export async function openInitializedLink(channel: Channel, options: LinkOptions
     },
     watch: watches.watch,
     listen(events) {
-      listener.events = events;
+      listener = events;
     },
     closed: channel.closed,
     async close() {
       watches.clear();
-      listener.events = undefined;
+      listener = undefined;
+      wire.outside = NOBODY;
       await channel.close();
-    },
-  };
-}
-
-/** What arrives outside of any request, or within one of the gateway's own. */
-function outsideEvents(
-  listener: { readonly events: ExchangeEvents | undefined },
-  onChange: (notification: ServerNotification) => void,
-): ExchangeEvents {
-  return {
-    onNotification(notification) {
-      const { method } = notification;
-      if (isChange(method)) onChange(notification);
-      // Progress of a request that is over, and a request of the server's that the channel has taken back already.
-      else if (method !== "notifications/progress" && method !== "notifications/cancelled") {
-        listener.events?.onNotification(notification);
-      }
-    },
-    async onRequest(request, signal) {
-      if (request.method === "ping") return PONG;
-      if (!listener.events) return errorReply(RPC.methodNotFound, "no client is listening");
-      return listener.events.onRequest(request, signal);
     },
   };
 }
 
 function levelParams(level: string): JsonText {
   return `{"level":${JSON.stringify(level)}}`;
-}
-
-export function tooMany(server: string): GatewayError {
-  return new GatewayError("upstream.unavailable", {
-    message: "too many requests to this MCP server are open at once",
-    detail: `${server}: no more than the link's limit`,
-    headers: { "retry-after": "1" },
-  });
 }

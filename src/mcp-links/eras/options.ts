@@ -27,13 +27,3 @@ export const LINK_DEFAULTS: Pick<LinkOptions, "maxOpenRequests" | "probeMs" | "p
   // A quarter of a second, doubled up to half a minute, with a random half: many links lose a server at the same time.
   pauseMs: (failures) => Math.min(30_000, 250 * 2 ** Math.min(failures, 7)) * (0.5 + Math.random() / 2),
 };
-
-/** Ids of the requests of one channel, which the gateway counts. */
-export interface RequestIds {
-  next(): number;
-}
-
-export function createRequestIds(): RequestIds {
-  let last = 0;
-  return { next: () => ++last };
-}
