@@ -14,6 +14,12 @@ import type { Suspendable, SuspendedCalls } from "./suspended-calls.ts";
 /** Requests of a server that may wait for one client at a time. */
 const MAX_ASKED = 16;
 
+/**
+ * What a server asks at once arrives in pieces over stdio. A client that asks its user does not notice these milliseconds,
+ * and one round more for each piece would cost it much more.
+ */
+const GATHER_MS = 10;
+
 /** One POST that waits for the outcome of a call. */
 export interface Waiting {
   readonly exchange: Exchange;
@@ -220,10 +226,10 @@ export function openCall(parts: CallParts): Call {
   function gather(): void {
     if (gathering) return;
     gathering = true;
-    setImmediate(() => {
+    setTimeout(() => {
       gathering = false;
       suspend();
-    });
+    }, GATHER_MS);
   }
 
   function suspend(): void {
