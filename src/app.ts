@@ -7,6 +7,7 @@ import { createChangeBus } from "./core/changes.ts";
 import { type Clock, steadyClock, systemClock } from "./core/clock.ts";
 import { GatewayError } from "./core/errors.ts";
 import { createLogger, type Logger } from "./core/log.ts";
+import { bearerFor } from "./credentials/bearer.ts";
 import { credentialRoutes } from "./credentials/routes.ts";
 import { createCredentialStore } from "./credentials/store.ts";
 import { createCatalog } from "./gate/catalog.ts";
@@ -19,6 +20,7 @@ import { createManagementListener } from "./http/server.ts";
 import { createRunOnce } from "./idempotency/run-once.ts";
 import { createAuthenticator } from "./identity/authenticate.ts";
 import { identityRoutes } from "./identity/routes.ts";
+import { createOrgStore } from "./identity/org-store.ts";
 import { createSetupToken, ensureDefaultOrg } from "./identity/setup.ts";
 import { instanceRoutes } from "./instance-routes.ts";
 import { createKeyIssuer } from "./keys/issue.ts";
@@ -129,6 +131,7 @@ async function build(config: Config, replace: Replace, opened: AsyncDisposableSt
 
   // The gate, and the planes behind it.
   const keyStore = createKeyStore(db);
+  const credentials = createCredentialStore(db);
   const serviceStore = createServiceStore(db);
   const orgNames = createOrgNames(db, changes);
   const clientAddress = createClientAddress(config.server.trustedProxies);
@@ -144,7 +147,7 @@ async function build(config: Config, replace: Replace, opened: AsyncDisposableSt
     keyring,
     keys,
     keyStore,
-    credentials: createCredentialStore(db),
+    credentials,
     catalog: createCatalog({ changes, findService: (uid) => serviceStore.findByUid(uid) }),
     limits,
     throttle,
@@ -157,24 +160,32 @@ async function build(config: Config, replace: Replace, opened: AsyncDisposableSt
   opened.defer(() => proxy.upstreams.close());
   const authenticator = createAuthenticator({ ...writes, throttle });
   const keyWrites = { ...writes, limits: config.keys };
-  const mcp = createMcpPlane(
-    {
-      version: VERSION,
-      log,
-      clientAddress,
-      publicUrl: config.server.publicUrl,
-      authenticator,
-      gate: proxy.deps,
-      keyWrites,
-      orgIdOf: orgNames.idOf,
-      agents: createGatewayAgents(config.gateway.agents, { keyring, throttle, org: firstOrg }),
-      local:
-        config.gateway.auth === "none"
-          ? { kind: "local", uid: "local", id: "local", orgUid: firstOrg.uid, orgId: firstOrg.id }
-          : null,
+  const mcp = createMcpPlane({
+    config,
+    version: VERSION,
+    log,
+    clientAddress,
+    publicUrl: config.server.publicUrl,
+    changes,
+    authenticator,
+    gate: proxy.deps,
+    openRequests: proxy.openRequests,
+    keyWrites,
+    orgIdOf: orgNames.idOf,
+    agents: createGatewayAgents(config.gateway.agents, { keyring, throttle, org: firstOrg }),
+    local:
+      config.gateway.auth === "none"
+        ? { kind: "local", uid: "local", id: "local", orgUid: firstOrg.uid, orgId: firstOrg.id }
+        : null,
+    async bearerFor(server, credential) {
+      const { transport } = server;
+      if (transport.kind !== "http") throw new GatewayError("upstream.refused");
+      const org = server.org === null ? firstOrg : await createOrgStore(db).findById(server.org);
+      if (!org) throw new GatewayError("upstream.refused", { detail: `no organization ${server.org ?? ""}` });
+      return bearerFor({ credentials, keyring }, org.uid, credential, new URL(transport.url).origin);
     },
-    config.server,
-  );
+    onFault: (err) => log.error({ err }, "the MCP plane could not be loaded"),
+  });
   opened.defer(() => mcp.close());
 
   // Management.
@@ -240,6 +251,7 @@ async function build(config: Config, replace: Replace, opened: AsyncDisposableSt
     return closing;
   }
   async function drain(): Promise<void> {
+    mcp.drain();
     const cutOff = () => proxy.openRequests.abortAll(new GatewayError("gateway.draining"));
     await server.close(config.server.shutdownTimeoutMs, cutOff);
     await opened.disposeAsync();
@@ -248,6 +260,7 @@ async function build(config: Config, replace: Replace, opened: AsyncDisposableSt
   return {
     async listen() {
       const { port } = await server.listen();
+      if (config.mcp.enabled) mcp.start();
       return { url: `http://${urlHost(config.server.host)}:${port}` };
     },
     reload: (next) => syncDeclared(writes, next),

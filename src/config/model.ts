@@ -55,6 +55,8 @@ export interface Config {
   readonly services: readonly DeclaredService[];
   readonly gateway: GatewayConfig;
   readonly mcpServers: readonly DeclaredMcpServer[];
+  /** The few harmless names of the gateway's environment that processes of MCP servers inherit. */
+  readonly inheritedEnvironment: Readonly<Record<string, string>>;
   /** Choices that work but deserve a look. Hold no secret. */
   readonly warnings: readonly string[];
 }

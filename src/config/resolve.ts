@@ -1,6 +1,7 @@
 import { join, resolve as absolute } from "node:path";
 import { parseMasterKey } from "../vault/keyring.ts";
 import { weaknessOf } from "./master-key.ts";
+import { inheritedEnvironment } from "./inherited-environment.ts";
 import type { Config } from "./model.ts";
 import { resolveDeclared } from "./resolve-declared.ts";
 import { isLoopback, resolveGateway } from "./resolve-gateway.ts";
@@ -56,6 +57,7 @@ export function resolveConfig(input: ConfigInput, file: string | null, sources: 
     retention: { keysMs: input.retention.keys, sessionsMs: input.retention.sessions },
     gateway,
     services: declared.services,
+    inheritedEnvironment: inheritedEnvironment(sources.env),
     ...resolveMcpServers(input, gateway, declared.credentials, sources),
   };
 }

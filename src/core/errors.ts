@@ -281,7 +281,7 @@ export const ERRORS = {
   "mcp.session_not_found": {
     status: 404,
     rpc: -32001,
-    title: "session not found",
+    title: "Session not found",
     remedy: "Send `initialize` again: the session ended, or it is not this caller's.",
   },
   "mcp.sessions_exhausted": {

@@ -33,6 +33,20 @@ export function admit(live: LiveKey, deps: AdmitDeps): Admission | Promise<Admis
   return accepted(verdict, key.rateLimit);
 }
 
+/**
+ * Takes a place in the key's rate window and concurrency, and no use: for what only prepares a use.
+ *
+ * @throws GatewayError `limit.rate`, `limit.concurrency`, `limit.unavailable`
+ */
+export function admitWithoutUse(
+  { key }: LiveKey,
+  { limits }: Pick<AdmitDeps, "limits">,
+): Admission | Promise<Admission> {
+  const verdict = limits.take({ keyUid: key.uid, rateLimit: key.rateLimit, maxConcurrency: key.maxConcurrency });
+  if (verdict instanceof Promise) return verdict.then((later) => accepted(later, key.rateLimit));
+  return accepted(verdict, key.rateLimit);
+}
+
 async function admitLater(
   live: LiveKey,
   pending: LimitVerdict | Promise<LimitVerdict>,

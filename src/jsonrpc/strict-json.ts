@@ -1,81 +1,86 @@
+import { isUtf8 } from "node:buffer";
+import { endOfString, type JsonText } from "./json-slice.ts";
+
+const QUOTE = 0x22;
+const COLON = 0x3a;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+
 /** Why a text was refused, in words for the client. Never quotes the text: it may hold secrets. */
 export class JsonRefused extends Error {
   override readonly name = "JsonRefused";
 }
 
 /**
- * JSON as RFC 8259 means it to be exchanged: like JSON.parse, but a name that occurs twice in an object, an invalid UTF-8
- * sequence and nesting deeper than `maxDepth` are errors. Two readers of a duplicate name may see different values, so a
- * check made by one would not bind the other (RFC 8259 §4).
+ * The text of bytes that are JSON as RFC 8259 means it to be exchanged: as JSON.parse takes it, but a name that occurs twice
+ * in an object, an invalid UTF-8 sequence and nesting deeper than `maxDepth` are errors. Two readers of a duplicate name may
+ * see different values, so a check made by one would not bind the other (RFC 8259 §4).
  *
  * @throws JsonRefused
  */
-export function parseStrictJson(bytes: Uint8Array, maxDepth: number): unknown {
-  let text: string;
-  try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    throw new JsonRefused("the body is not valid UTF-8");
-  }
+export function readStrictJson(bytes: Uint8Array, maxDepth: number): JsonText {
+  if (!isUtf8(bytes)) throw new JsonRefused("the body is not valid UTF-8");
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
   // Before JSON.parse, so that its recursion is bounded too.
-  checkDepth(text, maxDepth);
-  let value: unknown;
+  checkStructure(text, maxDepth);
   try {
-    value = JSON.parse(text);
+    JSON.parse(text);
   } catch {
     throw new JsonRefused("the body is not valid JSON");
   }
-  checkNames(text);
-  return value;
+  return text;
 }
 
-function checkDepth(text: string, maxDepth: number): void {
-  let depth = 0;
-  for (let at = 0; at < text.length; at++) {
-    const character = text[at];
-    if (character === '"') at = endOfString(text, at);
-    else if (character === "{" || character === "[") depth++;
-    else if (character === "}" || character === "]") depth--;
-    if (depth > maxDepth) throw new JsonRefused(`the body is nested deeper than ${maxDepth} levels`);
-  }
-}
-
-/** Only for text that JSON.parse accepted: it tells names from values by the colon that follows a name. */
-function checkNames(text: string): void {
+/** One pass over the text, from string to string. Of what is not JSON it may say anything but never runs on. */
+function checkStructure(text: JsonText, maxDepth: number): void {
+  // Names of each open object; null for an array.
   const open: (Set<string> | null)[] = [];
   for (let at = 0; at < text.length; at++) {
-    const character = text[at];
-    if (character === "{") open.push(new Set());
-    else if (character === "[") open.push(null);
-    else if (character === "}" || character === "]") open.pop();
-    else if (character === '"') {
-      const end = endOfString(text, at);
-      const names = open.at(-1);
-      if (names && isName(text, end)) addName(names, text.slice(at, end + 1));
-      at = end;
+    switch (text.charCodeAt(at)) {
+      case OPEN_BRACE:
+        open.push(new Set());
+        break;
+      case OPEN_BRACKET:
+        open.push(null);
+        break;
+      case CLOSE_BRACE:
+      case CLOSE_BRACKET:
+        open.pop();
+        continue;
+      case QUOTE: {
+        const end = endOfString(text, at);
+        const names = open.at(-1);
+        if (names && isName(text, end)) addName(names, text.slice(at, end));
+        at = end - 1;
+        continue;
+      }
+      default:
+        continue;
     }
+    if (open.length > maxDepth) throw new JsonRefused(`the body is nested deeper than ${maxDepth} levels`);
   }
 }
 
-function isName(text: string, endOfToken: number): boolean {
-  let next = endOfToken + 1;
-  while (text[next] === " " || text[next] === "\t" || text[next] === "\n" || text[next] === "\r") next++;
-  return text[next] === ":";
+/** A string before a colon is a name. */
+function isName(text: JsonText, endOfToken: number): boolean {
+  let next = endOfToken;
+  while (text.charCodeAt(next) <= 0x20) next++;
+  return text.charCodeAt(next) === COLON;
 }
 
 function addName(names: Set<string>, token: string): void {
   // "a" and "\u0061" are the same name.
-  const name = token.includes("\\") ? String(JSON.parse(token)) : token.slice(1, -1);
+  const name = token.includes("\\") ? unescaped(token) : token.slice(1, -1);
   if (names.has(name)) throw new JsonRefused("an object of the body names the same member twice");
   names.add(name);
 }
 
-/** Index of the closing quote, or of the last character where there is none. */
-function endOfString(text: string, start: number): number {
-  for (let at = start + 1; at < text.length; at++) {
-    const character = text[at];
-    if (character === "\\") at++;
-    else if (character === '"') return at;
+function unescaped(token: string): string {
+  try {
+    return String(JSON.parse(token));
+  } catch {
+    throw new JsonRefused("the body is not valid JSON");
   }
-  return text.length - 1;
 }

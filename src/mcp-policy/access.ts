@@ -18,6 +18,10 @@ export interface CallerFacts {
 
 /** What one caller may do with one server. The same object answers for lists and for calls. */
 export interface ServerAccess {
+  /** Everything is allowed: lists need not be looked through. */
+  readonly isUnrestricted: boolean;
+  /** Only tools that say that they are read-only: their definitions must be known. */
+  readonly isReadOnly: boolean;
   /** @param facts `readOnly`: the tool's definition has `annotations.readOnlyHint: true`; false where it is not known */
   allowsTool(name: string, facts: { readonly readOnly: boolean }): boolean;
   /**
@@ -134,6 +138,8 @@ function toAccess({ allowances, readOnly }: Rights, server: DeclaredMcpServer): 
   const isOffered = compileNamePatterns(server.tools);
   const some = (allows: (allowance: Allowance) => boolean) => allowances === null || allowances.some(allows);
   return {
+    isUnrestricted: allowances === null && !readOnly && server.tools === null,
+    isReadOnly: readOnly,
     allowsTool: (name, facts) =>
       isOffered(name) && (!readOnly || facts.readOnly) && some((allowance) => allowance.tool(name)),
     allowsPrompt: (name) => some((allowance) => allowance.prompt(name)),

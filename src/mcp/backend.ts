@@ -24,6 +24,10 @@ export interface Backends {
    * capabilities, and end by themselves when idle. `close` does nothing.
    */
   shared(caller: Caller, target: Target, facts: ClientFacts): Backend;
+  /** As `shared`, for a client of the 2025 era that has no session: the gateway says `initialize` for it. */
+  sessionless(caller: Caller, target: Target): Backend;
+  /** @throws GatewayError `mcp.server_not_found`, also for a server that this caller may not use */
+  assertVisible(caller: Caller, target: Target): void;
 }
 
 /** One POST with one message, after everything that does not depend on the era: door, authentication, strict JSON. */

@@ -1,35 +1,93 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { toNodeHandler } from "@modelcontextprotocol/node";
-import { GatewayError, toGatewayError } from "../core/errors.ts";
+import { ERRORS, GatewayError, toGatewayError } from "../core/errors.ts";
 import { requestIdFrom } from "../core/ids.ts";
 import type { RequestContext } from "../http/route.ts";
+import { RPC } from "../jsonrpc/codes.ts";
+import { elements, type JsonText } from "../jsonrpc/json-slice.ts";
+import { errorReply, NotAMessage, readMessage, responseText } from "../jsonrpc/message.ts";
+import { JsonRefused, readStrictJson } from "../jsonrpc/strict-json.ts";
+import type { Backends, InboundMessage, Target } from "./backend.ts";
 import { checkHostAndOrigin, checkMediaTypes, readAgentId } from "./front-door.ts";
+import { sendJson } from "./legacy/answer.ts";
+import type { LegacyClients } from "./legacy/clients.ts";
+import { classify } from "./modern/classify.ts";
+import type { ModernClients } from "./modern/clients.ts";
+import { parseMcpPath } from "./path.ts";
 import { readBody } from "./read-body.ts";
-import { PARSE_ERROR, renderGatewayError, rpcFailure, sendWhole } from "./reply.ts";
-import { createMessageServer } from "./serve-message.ts";
-import { JsonRefused, parseStrictJson } from "../jsonrpc/strict-json.ts";
-import { type Caller, DEFAULT_MCP_LIMITS, type FrontDoor, type McpDeps, type McpLimits } from "./types.ts";
+import type { Caller, EndpointDeps, FrontDoor, McpLimits } from "./types.ts";
 
 export interface McpEndpoint {
   /** Answers one request, whatever it is. Never throws; settles when the answer is written or the client is gone. */
   handle(request: IncomingMessage, response: ServerResponse): Promise<void>;
   /** After this every request is answered 503. */
-  close(): Promise<void>;
+  close(): void;
 }
 
+/** What a request is, before its body is read. */
+type Head = Omit<InboundMessage, "text" | "message">;
+
+/** The only revision whose clients may send JSON-RPC batches; also what a request without the header counts as. */
+const BATCH_REVISION = "2025-03-26";
+
 /**
- * The gateway as an MCP server, in both eras: 2025-11-25 and before without sessions, and 2026-07-28. The order of the
- * stages in `handle` is the security argument: each refuses before the next one costs anything, and nothing of the body is
- * read for somebody who is not authenticated.
+ * The gateway as an MCP server, in both eras. The order of the stages in `handle` is the security argument: each refuses
+ * before the next one costs anything, and nothing of the body is read for somebody who is not authenticated.
  */
-export function createMcpEndpoint(deps: McpDeps, door: FrontDoor, limits: McpLimits = DEFAULT_MCP_LIMITS): McpEndpoint {
-  const messages = createMessageServer(deps, limits);
+export function createMcpEndpoint(
+  deps: EndpointDeps,
+  parts: { readonly backends: Backends; readonly legacy: LegacyClients; readonly modern: ModernClients },
+  door: FrontDoor,
+  limits: McpLimits,
+): McpEndpoint {
+  const { backends, legacy, modern } = parts;
   let closed = false;
 
   async function identify(request: IncomingMessage, requestId: string): Promise<Caller> {
     const context = contextOf(deps, request, requestId);
-    const { principal, live } = await deps.authenticate({ context, orgId: context.header("x-org-id") ?? null }); // 401, 429
+    const found = deps.authenticate({ context, orgId: context.header("x-org-id") ?? null }); // 401, 429
+    const { principal, live } = found instanceof Promise ? await found : found;
     return { principal, live, agentId: readAgentId(request.headers), context }; // 400
+  }
+
+  async function handlePost(head: Head): Promise<void> {
+    const { request, response } = head;
+    checkMediaTypes(request.headers); // 415, 406
+    const bytes = await readBody(request, limits); // 413, 408
+    if (bytes === null) return;
+    const text = readStrictJson(bytes, limits.maxJsonDepth);
+    if (text.startsWith("[")) return handleBatch(head, text);
+    const message = readMessage(text);
+    const inbound: InboundMessage = { ...head, text, message };
+    const classified = classify(request.headers, message);
+    if (classified.kind === "legacy") await legacy.handlePost(inbound);
+    else await modern.handle(inbound, classified);
+    if (!response.writableEnded && !response.headersSent && !response.destroyed)
+      throw new Error("a message was left without an answer");
+  }
+
+  async function handleBatch(head: Head, text: JsonText): Promise<void> {
+    const version = single(head.request.headers["mcp-protocol-version"]);
+    const messages = elements(text).map(({ start, end }) => readMessage(text.slice(start, end)));
+    if (version !== undefined && version !== BATCH_REVISION)
+      throw new NotAMessage(`revision ${version.slice(0, 32)} has no JSON-RPC batches; send one message per request`);
+    if (messages.length === 0) throw new NotAMessage("a batch must not be empty");
+    if (messages.length > limits.maxBatch)
+      throw new NotAMessage(`a batch may have at most ${limits.maxBatch} messages`);
+    if (messages.some((message) => classify(head.request.headers, message).kind !== "legacy"))
+      throw new NotAMessage("revision 2026-07-28 has no JSON-RPC batches; send one message per request");
+    const ids = messages.flatMap((message) => (message.kind === "request" ? [message.id] : []));
+    // Answers are told apart by their id.
+    if (new Set(ids).size < ids.length) throw new NotAMessage("two requests of the batch have the same id");
+    return legacy.handleBatch({ ...head, text }, messages);
+  }
+
+  function fail(thrown: unknown, requestId: string, request: IncomingMessage, response: ServerResponse): void {
+    const refused = refuse(thrown, requestId);
+    if (refused.code === "internal") deps.log.error({ err: thrown, requestId }, "MCP request failed");
+    if (response.headersSent) return void response.destroy();
+    for (const [name, value] of Object.entries(refused.headers)) response.setHeader(name, value);
+    if (refused.code === "request.timeout" || mustClose(request, limits)) response.setHeader("connection", "close");
+    sendJson(response, refused.text, refused.status);
   }
 
   return {
@@ -41,38 +99,45 @@ export function createMcpEndpoint(deps: McpDeps, door: FrontDoor, limits: McpLim
       try {
         if (closed) throw new GatewayError("gateway.draining");
         checkHostAndOrigin(request.headers, door); // 403
+        const target = parseMcpPath(request.url ?? "/mcp");
+        if (target === null) throw new GatewayError("mcp.server_not_found"); // 404
         checkMethod(request); // 405
         const caller = await identify(request, requestId);
-        checkMediaTypes(request.headers); // 415, 406
-        const bytes = await readBody(request, limits); // 413, 408
-        if (bytes === null) return;
-        const message = parseStrictJson(bytes, limits.maxJsonDepth);
-        const adapter = toNodeHandler({ fetch: (web) => messages.serve(web, message, caller) });
-        await adapter(withoutBody(request), response, null);
+        backends.assertVisible(caller, target); // 404
+        if (request.method === "GET") return legacy.handleGet(request, response, caller, target);
+        if (request.method === "DELETE") return legacy.handleDelete(request, response, caller, target);
+        await handlePost({ request, response, caller, target, requestId, forwardHeaders: traceHeaders(request) });
       } catch (thrown) {
-        await fail(thrown, requestId, request, response);
+        fail(thrown, requestId, request, response);
       }
     },
 
-    async close() {
+    close() {
       closed = true;
-      await messages.close();
     },
   };
-
-  async function fail(thrown: unknown, requestId: string, request: IncomingMessage, response: ServerResponse) {
-    const error = toGatewayError(thrown);
-    const refusedJson = thrown instanceof JsonRefused;
-    if (error.code === "internal" && !refusedJson) deps.log.error({ err: thrown, requestId }, "MCP request failed");
-    if (response.headersSent) return void response.destroy();
-    const reply = refusedJson
-      ? rpcFailure({ status: 400, rpcCode: PARSE_ERROR, message: `Parse error: ${thrown.message}` })
-      : renderGatewayError(error, requestId);
-    await sendWhole(response, reply, error.code === "request.timeout" || mustClose(request, limits));
-  }
 }
 
-function contextOf(deps: McpDeps, request: IncomingMessage, requestId: string): RequestContext {
+/** A refusal before a message could be answered: the id is not known, or not to be trusted. */
+function refuse(thrown: unknown, requestId: string) {
+  if (thrown instanceof JsonRefused)
+    return rpcFailure(400, errorReply(RPC.parseError, `Parse error: ${thrown.message}`));
+  if (thrown instanceof NotAMessage)
+    return rpcFailure(400, errorReply(RPC.invalidRequest, `Invalid request: ${thrown.message}`));
+  const error = toGatewayError(thrown);
+  const headers: Record<string, string> = { ...error.headers };
+  // RFC 6750 §3: a 401 says how to authenticate.
+  if (error.status === 401) headers["www-authenticate"] ??= 'Bearer realm="bifrost"';
+  const reply = errorReply(ERRORS[error.code].rpc, error.publicMessage, { code: error.code, request_id: requestId });
+  return { ...rpcFailure(error.status, reply), code: error.code, headers };
+}
+
+function rpcFailure(status: number, reply: ReturnType<typeof errorReply>) {
+  const headers: Readonly<Record<string, string>> = {};
+  return { status, text: responseText(null, reply), headers, code: "" };
+}
+
+function contextOf(deps: EndpointDeps, request: IncomingMessage, requestId: string): RequestContext {
   return {
     requestId,
     clientAddress: deps.clientAddress(request),
@@ -87,24 +152,21 @@ function hostOf(request: IncomingMessage): string {
   return /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/.test(host) ? host : "localhost";
 }
 
-/** Without sessions there is no stream to GET and nothing to DELETE (2025-11-25, Streamable HTTP); 2026-07-28 has POST only. */
-function checkMethod(request: IncomingMessage): void {
-  if (request.method !== "POST") throw new GatewayError("request.method_not_allowed", { headers: { allow: "POST" } });
+/** POST carries messages in both eras; GET and DELETE are about a session (2025-11-25, Streamable HTTP). */
+function checkMethod({ method, headers }: IncomingMessage): void {
+  const isOfSession = headers["mcp-session-id"] !== undefined && (method === "GET" || method === "DELETE");
+  if (method !== "POST" && !isOfSession)
+    throw new GatewayError("request.method_not_allowed", { headers: { allow: "POST" } });
 }
 
-/**
- * What the SDK still looks at. The body is parsed already, and the SDK would build a URL from Host and throw on a strange
- * one. `Accept` has been checked more leniently than the SDK does, so it sees what it asks for.
- */
-function withoutBody(request: IncomingMessage) {
-  const { host: _, ...headers } = request.headers;
-  return {
-    method: "POST",
-    url: "/mcp",
-    headers: { ...headers, accept: "application/json, text/event-stream" },
-    [Symbol.asyncIterator]: () => request[Symbol.asyncIterator](),
-  };
+/** W3C Trace Context passes; nothing else of a client's headers reaches an upstream. */
+function traceHeaders({ headers }: IncomingMessage): Readonly<Record<string, string>> {
+  const { traceparent, tracestate } = headers;
+  if (typeof traceparent !== "string") return NO_HEADERS;
+  return typeof tracestate === "string" ? { traceparent, tracestate } : { traceparent };
 }
+
+const NO_HEADERS: Readonly<Record<string, string>> = {};
 
 /** A short rest of the body is read and dropped by Node, and the connection lives on; a long or unknown one is not worth it. */
 function mustClose(request: IncomingMessage, limits: McpLimits): boolean {

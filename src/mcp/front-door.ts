@@ -1,5 +1,4 @@
 import type { IncomingHttpHeaders } from "node:http";
-import { isJsonContentType, validateHostHeader, validateOriginHeader } from "@modelcontextprotocol/server";
 import { GatewayError } from "../core/errors.ts";
 import { isAgentId } from "../core/ids.ts";
 import type { FrontDoor } from "./types.ts";
@@ -31,10 +30,20 @@ export function frontDoorFor(server: {
  * @throws GatewayError `auth.forbidden`
  */
 export function checkHostAndOrigin(headers: IncomingHttpHeaders, door: FrontDoor): void {
-  if (door.allowedHosts !== null && !validateHostHeader(headers.host, [...door.allowedHosts]).ok)
+  if (door.allowedHosts !== null && !door.allowedHosts.includes(hostNameOf(headers.host)))
     throw new GatewayError("auth.forbidden", { message: "forbidden: this Host is not served here" });
-  if (!validateOriginHeader(headers.origin, [...door.allowedOrigins]).ok)
+  if (headers.origin !== undefined && !door.allowedOrigins.includes(originHostOf(headers.origin)))
     throw new GatewayError("auth.forbidden", { message: "forbidden: this Origin may not call" });
+}
+
+/** Name or address in a Host header, without port; IPv6 in brackets. "" for what is none. */
+function hostNameOf(host: string | undefined): string {
+  return /^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/.exec(host ?? "")?.[1]?.toLowerCase() ?? "";
+}
+
+/** "" for `null` and for whatever is no web origin. */
+function originHostOf(origin: string): string {
+  return URL.parse(origin)?.hostname ?? "";
 }
 
 /**
@@ -50,13 +59,14 @@ export function readAgentId(headers: IncomingHttpHeaders): string | null {
 }
 
 /**
- * Refuses a body that is not plain JSON, and a client that could not read the reply, which is always JSON. The SDK asks
- * 2025 clients to accept `text/event-stream` too; as none is ever sent, `*` + `/*` or JSON alone will do.
+ * Refuses a body that is not plain JSON, and a client that could not read the reply, which is JSON unless something comes
+ * before it. The specification asks clients to accept `text/event-stream` too; `*` + `/*` or JSON alone will do.
  *
  * @throws GatewayError `request.unsupported_media_type`, `request.not_acceptable`
  */
 export function checkMediaTypes(headers: IncomingHttpHeaders): void {
-  if (!isJsonContentType(headers["content-type"])) throw new GatewayError("request.unsupported_media_type");
+  if (!/^application\/json\s*(?:;|$)/i.test(headers["content-type"] ?? ""))
+    throw new GatewayError("request.unsupported_media_type");
   const coding = headers["content-encoding"];
   if (coding !== undefined && coding.toLowerCase() !== "identity")
     throw new GatewayError("request.unsupported_media_type", { message: "unsupported content coding: send identity" });

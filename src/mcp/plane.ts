@@ -1,36 +1,48 @@
-import type { Config } from "../config/model.ts";
 import type { Plane } from "../http/gateway-server.ts";
+import type { McpServers } from "../mcp-servers/types.ts";
 import type { McpEndpoint } from "./endpoint.ts";
-import type { McpParts } from "./wire.ts";
+import { isMcpTarget } from "./path.ts";
+import type { McpParts, McpWiring } from "./wire.ts";
 
-/** The paths of the MCP endpoint; a trailing slash is ignored. */
-const PATHS: readonly string[] = ["/mcp", "/mcp/bifrost"];
-
-/**
- * The MCP endpoint as a plane of the gateway. Loaded by the first request to it (a quarter of a second): the
- * SDK costs memory that a gateway which nobody calls over MCP need not spend.
- */
-export function createMcpPlane(parts: McpParts, server: Config["server"]): Plane & { close(): Promise<void> } {
-  let endpoint: Promise<McpEndpoint> | null = null;
-  return {
-    owns(url) {
-      if (!url.startsWith("/mcp")) return false;
-      const path = url.split("?", 1)[0] ?? "";
-      return PATHS.includes(path.endsWith("/") ? path.slice(0, -1) : path);
-    },
-    async handle(req, res) {
-      endpoint ??= load(parts, server);
-      await (await endpoint).handle(req, res);
-    },
-    close: async () => (await endpoint)?.close(),
-  };
+export interface McpPlane extends Plane {
+  /** Begins to look for the configured servers. */
+  start(): void;
+  /** The configured servers; empty until there are any to look for. */
+  servers(): Promise<McpServers | null>;
+  /** Ends the streams that would otherwise stay open for ever; calls go on. */
+  drain(): void;
+  close(): Promise<void>;
 }
 
-async function load(parts: McpParts, server: Config["server"]): Promise<McpEndpoint> {
-  const [{ createMcpEndpoint }, { frontDoorFor }, { wireMcp }] = await Promise.all([
-    import("./endpoint.ts"),
-    import("./front-door.ts"),
-    import("./wire.ts"),
-  ]);
-  return createMcpEndpoint(wireMcp(parts), frontDoorFor(server));
+/**
+ * The MCP plane of the gateway. Loaded when the first server is configured, or by the first request: a gateway that nobody
+ * calls over MCP spends no memory on it.
+ */
+export function createMcpPlane(parts: McpParts): McpPlane {
+  let loading: Promise<McpWiring> | null = null;
+  let endpoint: McpEndpoint | null = null;
+  const load = () => (loading ??= import("./wire.ts").then(({ wireMcp }) => wireMcp(parts)));
+  const hasServers = parts.config.mcpServers.length > 0;
+
+  return {
+    owns: isMcpTarget,
+    handle(req, res) {
+      if (endpoint) return endpoint.handle(req, res);
+      return load().then((wiring) => {
+        endpoint = wiring.endpoint;
+        return endpoint.handle(req, res);
+      });
+    },
+    start() {
+      if (hasServers) load().then(({ servers }) => servers.start(), parts.onFault);
+    },
+    servers: async () => (hasServers ? (await load()).servers : null),
+    drain() {
+      loading?.then(
+        (wiring) => wiring.drain(),
+        () => undefined,
+      );
+    },
+    close: async () => (await loading)?.close(),
+  };
 }

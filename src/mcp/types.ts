@@ -1,10 +1,10 @@
 import type { Logger } from "../core/log.ts";
+import type { LiveKey } from "../gate/key-cache.ts";
 import type { ClientAddressOf } from "../http/client-address.ts";
 import type { RequestContext } from "../http/route.ts";
 import type { VirtualKey } from "../keys/model.ts";
-import type { LiveKey } from "../gate/key-cache.ts";
-import type { Principal } from "../access/principal.ts";
 import type { AuthenticateMcp } from "./authenticate.ts";
+import type { Principal } from "../access/principal.ts";
 
 /** Who calls: the authenticated principal, and the name of the agent inside it, if it gave one. */
 export interface Caller {
@@ -41,11 +41,8 @@ export interface KeyRequest {
   readonly maxUses: number | null;
 }
 
-/** Everything the MCP endpoint needs from the rest of the gateway. */
-export interface McpDeps {
-  /** Version of the gateway, shown to clients. */
-  readonly version: string;
-
+/** What the endpoint needs to know who calls. */
+export interface EndpointDeps {
   /** Its `error` gets each failure that a client sees only as `internal`. */
   readonly log: Logger;
   readonly clientAddress: ClientAddressOf;
@@ -54,6 +51,12 @@ export interface McpDeps {
 
   /** Who the request is, in the org that `orgId` names, else in the credential's own. @throws GatewayError 401, 404, 429 */
   readonly authenticate: AuthenticateMcp;
+}
+
+/** Everything the gateway's own tools need from the rest of it. */
+export interface McpDeps {
+  /** Version of the gateway, shown to clients. */
+  readonly version: string;
 
   /** The services of the principal's organization that it may use, by name. */
   listServices(principal: Principal): Promise<readonly ServiceSummary[]>;

@@ -1,159 +1,161 @@
-import type { Principal } from "../access/principal.ts";
-import { auditedWrite } from "../audit/audited-write.ts";
-import { byPrincipal } from "../audit/log.ts";
-import type { Logger } from "../core/log.ts";
-import type { ClientAddressOf } from "../http/client-address.ts";
-import { type ArgumentNames, ceilingsOf, type KeyLimits } from "../keys/ceilings.ts";
-import { createKeyIssuer, type KeyWriteDeps } from "../keys/issue.ts";
-import type { Scope, VirtualKey } from "../keys/model.ts";
-import { createKeyStore } from "../keys/store.ts";
-import { usableServices } from "../services/access.ts";
-import { createServiceStore } from "../services/store.ts";
+import type { Config, DeclaredMcpServer } from "../config/model.ts";
+import type { ChangeBus } from "../core/changes.ts";
+import { type AdmitDeps, admit, admitWithoutUse } from "../gate/admit.ts";
+import type { OpenRequests } from "../gate/open-requests.ts";
+import { createCallerWatch } from "../gate/watch-caller.ts";
+import { createMcpServers } from "../mcp-servers/registry.ts";
+import type { McpServers } from "../mcp-servers/types.ts";
+import { systemSchedule } from "../mcp-servers/schedule.ts";
+import { createHttpUpstreams } from "../mcp-links/http/upstreams.ts";
+import { createReaper } from "../mcp-links/stdio/reaper.ts";
+import { createOpenLink } from "./open-link.ts";
+import { createAccess } from "../mcp-policy/access.ts";
 import { createMcpAuthenticate, type McpAuthenticateDeps } from "./authenticate.ts";
+import { createBackends } from "./backends/backends.ts";
+import { createCallPolicy } from "./backends/call-policy.ts";
+import { type BuiltInParts, wireBuiltIn } from "./built-in/wire.ts";
+import { createMcpEndpoint, type McpEndpoint } from "./endpoint.ts";
+import { frontDoorFor } from "./front-door.ts";
+import { createLegacyClients } from "./legacy/clients.ts";
+import { createSessionIds } from "./legacy/session-ids.ts";
+import { createModernClients } from "./modern/clients.ts";
 import {
   type Caller,
-  DEFAULT_RATE_LIMIT,
-  DEFAULT_TTL_SECONDS,
-  type KeyRequest,
+  DEFAULT_MCP_LIMITS,
+  type EndpointDeps,
+  type FrontDoor,
   type McpDeps,
-  type ServiceSummary,
+  type McpLimits,
 } from "./types.ts";
 
-/** What the MCP endpoint is made of; app.ts builds these. */
-export interface McpParts extends McpAuthenticateDeps {
-  readonly version: string;
-  readonly log: Logger;
-  readonly clientAddress: ClientAddressOf;
-  /** Null: taken from the request's Host header. */
-  readonly publicUrl: string | null;
-  readonly keyWrites: KeyWriteDeps;
+/** What the MCP plane is made of; app.ts builds these. */
+export interface McpParts
+  extends BuiltInParts, Pick<EndpointDeps, "log" | "clientAddress" | "publicUrl">, McpAuthenticateDeps {
+  readonly config: Pick<Config, "gateway" | "mcpServers" | "server" | "inheritedEnvironment">;
+  readonly changes: ChangeBus;
+  readonly gate: McpAuthenticateDeps["gate"] & AdmitDeps;
+  readonly openRequests: OpenRequests;
+  /** The secret of a stored credential, for one server. @throws where it may not go there */
+  bearerFor(server: DeclaredMcpServer, credential: string): Promise<string>;
+  onFault(thrown: unknown): void;
 }
 
-/** How `request_key` names what the issuer checks. */
-const ARGUMENTS: ArgumentNames = {
-  ttl: "ttl_seconds",
-  rateLimit: "rate_limit",
-  scope: "scope",
-  target: () => "service_name",
-};
+export interface McpWiring {
+  readonly endpoint: McpEndpoint;
+  readonly servers: McpServers;
+  drain(): void;
+  close(): Promise<void>;
+}
 
-/** A page of a store is at most this long. */
-const PAGE = 200;
+/** How long the lists of all servers wait for one that is late. */
+const LIST_TIMEOUT_MS = 5_000;
+/** Links of clients without session end after this time without use. */
+const SHARED_IDLE_MS = 300_000;
+/** For servers to end by themselves, and then by force. */
+const CLOSE_GRACE_MS = 10_000;
+/** Sessions in all; a principal's share is configured. */
+const MAX_SESSIONS = 20_000;
 
-/** The endpoint over the gateway's own stores and its one way to issue a key. */
-export function wireMcp(parts: McpParts): McpDeps {
-  const { keyWrites } = parts;
-  const { db, clock } = keyWrites;
-  const keys = createKeyStore(db);
-  const issueKey = createKeyIssuer(keyWrites);
+/** All that a test may swap. */
+export interface ReplaceMcp {
+  readonly door?: FrontDoor;
+  readonly limits?: Partial<McpLimits>;
+  readonly builtIn?: (deps: McpDeps) => McpDeps;
+}
 
-  const findOwn = async (caller: Caller, keyId: string): Promise<VirtualKey | null> => {
-    const key = await keys.findById(caller.principal.orgUid, keyId);
-    return key && isOwn(caller, key) ? key : null;
-  };
+export function wireMcp(parts: McpParts, replace: ReplaceMcp = {}): McpWiring {
+  const { config, gate, log, changes } = parts;
+  const { clock } = gate;
+  const { servers, close: closeServers } = wireServers(parts);
+  const watchCaller = createCallerWatch({ clock, changes, keys: gate.keys, openRequests: parts.openRequests });
+  const builtIn = wireBuiltIn(parts);
+  const backends = createBackends({
+    servers,
+    accessTo: createAccess(),
+    builtIn: replace.builtIn?.(builtIn) ?? builtIn,
+    log,
+    listTimeoutMs: LIST_TIMEOUT_MS,
+    policy: createCallPolicy([]),
+    admit({ live }: Caller, isUse) {
+      if (live === null) return null;
+      return isUse ? admit(live, gate) : admitWithoutUse(live, gate);
+    },
+    register(caller, abort) {
+      const { live } = caller;
+      // A call is short: its key may expire meanwhile.
+      return live ? parts.openRequests.add(live.key.uid, live.key.orgUid, abort) : watchCaller(caller, abort);
+    },
+  });
+  const now = () => clock.now();
+  const legacy = createLegacyClients({
+    backends,
+    log,
+    now,
+    watchCaller,
+    ids: createSessionIds({ keyring: parts.keyWrites.keyring, maxAgeMs: config.gateway.sessionTimeoutMs, now }),
+    limits: {
+      maxPerPrincipal: config.gateway.maxSessionsPerPrincipal,
+      maxInAll: MAX_SESSIONS,
+      idleMs: config.gateway.sessionTimeoutMs,
+    },
+  });
+  const modern = createModernClients({ backends, log, version: parts.version, clock, watchCaller });
+  const endpoint = createMcpEndpoint(
+    {
+      log,
+      clientAddress: parts.clientAddress,
+      publicUrl: parts.publicUrl,
+      authenticate: createMcpAuthenticate(parts),
+    },
+    { backends, legacy, modern },
+    replace.door ?? frontDoorFor(config.server),
+    { ...DEFAULT_MCP_LIMITS, ...replace.limits },
+  );
 
   return {
-    version: parts.version,
-    log: parts.log,
-    clientAddress: parts.clientAddress,
-    publicUrl: parts.publicUrl,
-    now: () => clock.now(),
-    authenticate: createMcpAuthenticate(parts),
-
-    async listServices(principal) {
-      const scopes = await scopesOf(principal, keyWrites);
-      return listUsable(principal, scopes, keyWrites);
+    endpoint,
+    servers,
+    drain() {
+      legacy.drain();
+      modern.close();
     },
-
-    issueKey: (caller, request) =>
-      issueKey(caller.principal, toOrder(caller, request, keyWrites.limits), {
-        source: "mcp",
-        request: caller.context,
-        names: ARGUMENTS,
-      }),
-
-    async listKeys(caller, limit) {
-      const { principal, agentId } = caller;
-      if (principal.kind === "virtual_key") {
-        const self = await keys.findByUid(principal.uid);
-        return self && isOwn(caller, self) ? [self] : [];
-      }
-      const filter = { ownerUid: principal.uid, ...(agentId !== null && { agentId }) };
-      const page = await keys.list(
-        principal.orgUid,
-        filter,
-        { limit: Math.min(limit, PAGE), after: null },
-        clock.now(),
-      );
-      return page.items;
-    },
-
-    async revokeKey(caller, keyId) {
-      const key = await findOwn(caller, keyId);
-      if (!key) return false;
-      await auditedWrite(keyWrites, async (trx) => {
-        const ended = await createKeyStore(trx).revoke(key.uid, clock.now());
-        const event = {
-          ...byPrincipal(caller.principal, caller.context),
-          action: "key.revoke",
-          target: { kind: "key", id: key.id },
-        };
-        return {
-          result: undefined,
-          events: ended ? [event] : [],
-          changes: [{ kind: "key", uid: key.uid, revoked: true }],
-        };
-      });
-      return true;
+    async close() {
+      endpoint.close();
+      legacy.close();
+      modern.close();
+      await closeServers();
     },
   };
 }
 
-/**
- * Own, not managed: an agent with an admin's credential does not see the keys of others here. A named agent sees its own among
- * its principal's; a virtual key sees itself, whatever agent it names.
- */
-function isOwn({ principal, agentId }: Caller, key: VirtualKey): boolean {
-  if (principal.kind === "virtual_key") return key.uid === principal.uid;
-  if (agentId !== null && key.agentId !== agentId) return false;
-  return key.orgUid === principal.orgUid && key.ownerUid === principal.uid;
-}
-
-function toOrder({ principal, agentId }: Caller, request: KeyRequest, limits: KeyLimits) {
-  const ceilings = ceilingsOf(principal, "mcp", limits);
-  const { serviceName, ttlSeconds, rateLimit, scope, maxUses } = request;
+function wireServers({ config, gate, log, version, bearerFor }: McpParts) {
+  const upstreams = createHttpUpstreams();
+  const reaper = createReaper((problem) => log.error({ problem }, "the reaper of server processes"));
+  const open = createOpenLink({
+    version,
+    log,
+    upstreams,
+    reaper,
+    inheritedEnvironment: config.inheritedEnvironment,
+    bearerFor,
+    onServerLine: (server, line) => log.debug({ server, line }, "standard error of an MCP server"),
+  });
+  const servers = createMcpServers(config.mcpServers, {
+    open,
+    clock: gate.clock,
+    schedule: systemSchedule,
+    random: Math.random,
+    log,
+    metrics: { opened: () => undefined, died: () => undefined },
+    keepaliveMs: config.gateway.keepaliveMs,
+    sharedIdleMs: SHARED_IDLE_MS,
+    gatewayInfo: JSON.stringify({ name: "bifrost", version }),
+  });
   return {
-    id: null,
-    name: "",
-    grants: [{ kind: "service" as const, service: serviceName, methods: null, paths: null }],
-    scope,
-    ttlMs: ttlSeconds === null ? Math.min(DEFAULT_TTL_SECONDS * 1_000, ceilings.ttlMs) : ttlSeconds * 1_000,
-    rateLimit: rateLimit ?? Math.min(DEFAULT_RATE_LIMIT, ceilings.rateLimit),
-    maxConcurrency: null,
-    maxUses,
-    agentId,
-    metadata: {},
+    servers,
+    async close() {
+      await servers.close(CLOSE_GRACE_MS);
+      await Promise.all([upstreams.close(), reaper.close()]);
+    },
   };
-}
-
-async function listUsable(principal: Principal, scopes: Scope[], { db }: KeyWriteDeps): Promise<ServiceSummary[]> {
-  const store = createServiceStore(db);
-  const usable = usableServices(principal);
-  const filter = { enabledOnly: true, ...(usable !== "all" && { uids: usable }) };
-  const found: ServiceSummary[] = [];
-  let after = null;
-  do {
-    const page = await store.list(principal.orgUid, filter, { limit: PAGE, after });
-    found.push(...page.items.map(({ id, description }) => ({ name: id, description, scopes })));
-    after = page.next;
-  } while (after !== null);
-  return found.toSorted((a, b) => (a.name < b.name ? -1 : 1));
-}
-
-async function scopesOf(principal: Principal, { db, limits }: KeyWriteDeps): Promise<Scope[]> {
-  const most =
-    principal.kind === "virtual_key"
-      ? (await createKeyStore(db).findByUid(principal.uid))?.scope
-      : ceilingsOf(principal, "mcp", limits).scope;
-  return most === "write" ? ["read", "write"] : ["read"];
 }

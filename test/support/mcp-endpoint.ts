@@ -3,11 +3,13 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { pino } from "pino";
 import type { Role } from "../../src/access/principal.ts";
+import { loadConfig } from "../../src/config/load.ts";
 import { createChangeBus } from "../../src/core/changes.ts";
 import { steadyClock, systemClock } from "../../src/core/clock.ts";
 import { newId } from "../../src/core/ids.ts";
 import { newSecret } from "../../src/core/secret.ts";
 import { createKeyCache } from "../../src/gate/key-cache.ts";
+import { createOpenRequests } from "../../src/gate/open-requests.ts";
 import { createOrgNames } from "../../src/gate/org-names.ts";
 import { createClientAddress } from "../../src/http/client-address.ts";
 import { createAuthenticator } from "../../src/identity/authenticate.ts";
@@ -16,9 +18,9 @@ import { createServiceAccountStore } from "../../src/identity/service-account-st
 import { createUserStore } from "../../src/identity/user-store.ts";
 import { createKeyStore } from "../../src/keys/store.ts";
 import { createGuessThrottle, GUESS_THROTTLE_DEFAULTS } from "../../src/limits/guess-throttle.ts";
-import { createMcpEndpoint } from "../../src/mcp/endpoint.ts";
-import { DEFAULT_MCP_LIMITS, type FrontDoor, type KeyRequest, type McpLimits } from "../../src/mcp/types.ts";
-import { wireMcp } from "../../src/mcp/wire.ts";
+import { createMemoryLimits } from "../../src/limits/memory-limits.ts";
+import type { FrontDoor, KeyRequest, McpLimits } from "../../src/mcp/types.ts";
+import { type McpParts, wireMcp } from "../../src/mcp/wire.ts";
 import type { Db } from "../../src/storage/open-database.ts";
 import type { Keyring } from "../../src/vault/keyring.ts";
 import { seedKey, seedOrg, seedService, testKeyring } from "./resources.ts";
@@ -52,17 +54,8 @@ export async function startMcpEndpoint(options: Options = {}) {
   const keyring = testKeyring();
   const lines: string[] = [];
   const secrets = await seedCallers(db, keyring);
-  const wired = wireUp(db, keyring, (line) => void lines.push(line));
-  const deps: typeof wired = {
-    ...wired,
-    async issueKey(caller, request) {
-      await options.beforeIssue?.(request);
-      return wired.issueKey(caller, request);
-    },
-  };
-  const loopback = ["localhost", "127.0.0.1", "[::1]"];
-  const door = options.door ?? { allowedHosts: loopback, allowedOrigins: loopback };
-  const endpoint = createMcpEndpoint(deps, door, { ...DEFAULT_MCP_LIMITS, ...options.limits });
+  const wiring = wireUp(db, keyring, (line) => void lines.push(line), options);
+  const { endpoint } = wiring;
   const server = createServer((request, response) => void endpoint.handle(request, response));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
@@ -76,7 +69,7 @@ export async function startMcpEndpoint(options: Options = {}) {
     /** The keys that came to be over MCP. */
     issuedKeys: () => db.selectFrom("virtual_keys").selectAll().where("source", "=", "mcp").execute(),
     async [Symbol.asyncDispose]() {
-      await endpoint.close();
+      await wiring.close();
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
       await database.close();
@@ -86,14 +79,20 @@ export async function startMcpEndpoint(options: Options = {}) {
 
 export type TestMcpEndpoint = Awaited<ReturnType<typeof startMcpEndpoint>>;
 
-function wireUp(db: Db, keyring: Keyring, write: (line: string) => void) {
+function wireUp(db: Db, keyring: Keyring, write: (line: string) => void, options: Options) {
   const clock = systemClock;
   const changes = createChangeBus();
   const keys = createKeyStore(db);
   const throttle = createGuessThrottle(steadyClock, GUESS_THROTTLE_DEFAULTS);
-  return wireMcp({
+  const { beforeIssue, ...swapped } = options;
+  const config = loadConfig({ env: {}, readFile: () => "" });
+  const log = pino({ level: "error" }, { write });
+  const parts: McpParts = {
     version: "0.0.0-test",
-    log: pino({ level: "error" }, { write }),
+    config,
+    changes,
+    openRequests: createOpenRequests(changes, (uids) => keys.revokedAmong(uids)),
+    log,
     clientAddress: createClientAddress([]),
     publicUrl: null,
     authenticator: createAuthenticator({ db, keyring, clock, throttle }),
@@ -103,11 +102,25 @@ function wireUp(db: Db, keyring: Keyring, write: (line: string) => void) {
       throttle,
       seenSecrets: new BoundedMap(10),
       keys: createKeyCache({ changes, findBySecretHash: (hash) => keys.findBySecretHash(hash, clock.now()) }),
+      limits: createMemoryLimits(steadyClock),
+      claimUse: (uid) => keys.claimUse(uid),
     },
     keyWrites: { db, keyring, clock, changes, limits: LIMITS },
     orgIdOf: createOrgNames(db, changes).idOf,
     agents: { find: () => null },
+    bearerFor: () => Promise.reject(new Error("no server here has a credential")),
     local: null,
+    onFault: (err) => log.error({ err }, "fault"),
+  };
+  return wireMcp(parts, {
+    ...swapped,
+    builtIn: (deps) => ({
+      ...deps,
+      async issueKey(caller, request) {
+        await beforeIssue?.(request);
+        return deps.issueKey(caller, request);
+      },
+    }),
   });
 }
 

@@ -1,9 +1,4 @@
-/** What every program needs to find others, its home and its language. Nothing here is a secret. */
-const INHERITED = /^(?:PATH|HOME|USER|LOGNAME|LANG|LC_[A-Z]+|TZ|TMPDIR)$/;
-
-/** How the command lines of docker and podman find their daemon, their login and (rootless) their runtime folder. */
-const INHERITED_BY_RUNTIMES =
-  /^(?:DOCKER_(?:HOST|CONFIG|CONTEXT|CERT_PATH|TLS_VERIFY|TLS|API_VERSION)|CONTAINER_(?:HOST|CONNECTION|SSHKEY)|CONTAINERS_CONF|CONTAINERS_STORAGE_CONF|REGISTRY_AUTH_FILE|XDG_RUNTIME_DIR|DBUS_SESSION_BUS_ADDRESS)$/;
+import { INHERITED, INHERITED_BY_RUNTIMES } from "../../config/inherited-environment.ts";
 
 /**
  * The environment of a server's process: a few harmless names of the gateway's own, then what the configuration gives it,

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { keyStatus, type VirtualKey } from "../../keys/model.ts";
+import { keyStatus, type VirtualKey } from "../../../keys/model.ts";
 
 /** What both `request_key` and `list_my_keys` say about a key. Never a secret, nor an internal id. */
 export const KeyFacts = {

@@ -1,19 +1,31 @@
-import type { CallToolResult, Tool as ToolDefinition, ToolAnnotations } from "@modelcontextprotocol/server";
 import { z } from "zod";
-import { mayOwnKeys, type Principal } from "../../access/principal.ts";
+import { mayOwnKeys, type Principal } from "../../../access/principal.ts";
+import type { JsonText } from "../../../jsonrpc/json-slice.ts";
 import { parseArguments } from "../parse-arguments.ts";
-import type { Caller, McpDeps } from "../types.ts";
+import type { Caller, McpDeps } from "../../types.ts";
+
+/** Hints for clients (MCP, Tools, ToolAnnotations). The two in the middle mean nothing for what is read-only. */
+interface ToolAnnotations {
+  readonly readOnlyHint: boolean;
+  readonly destructiveHint?: boolean;
+  readonly idempotentHint?: boolean;
+  readonly openWorldHint: boolean;
+}
 
 /** A tool of the gateway itself, ready to be listed and called. */
 export interface BuiltInTool {
-  readonly definition: ToolDefinition;
+  readonly name: string;
+  /** The Tool object. */
+  readonly definition: JsonText;
   /** What is not allowed is not listed. The call itself decides again. */
   readonly isOffered: (principal: Principal) => boolean;
   /**
-   * @throws ProtocolError -32602 naming the argument that is missing, unknown or out of range
-   * @throws GatewayError for everything the gateway refuses
+   * The CallToolResult.
+   *
+   * @throws GatewayError `request.invalid` naming each argument that is missing, unknown or out of range, and whatever
+   *   else the gateway refuses
    */
-  readonly call: (deps: McpDeps, caller: Caller, args: unknown) => Promise<CallToolResult>;
+  readonly call: (deps: McpDeps, caller: Caller, args: unknown) => Promise<JsonText>;
 }
 
 interface ToolSpec<Input extends z.ZodObject, Output extends z.ZodObject> {
@@ -33,28 +45,29 @@ export function defineTool<Input extends z.ZodObject, Output extends z.ZodObject
   spec: ToolSpec<Input, Output>,
 ): BuiltInTool {
   return {
-    definition: {
+    name: spec.name,
+    definition: JSON.stringify({
       name: spec.name,
       title: spec.title,
       description: spec.description,
       inputSchema: toJsonSchema(spec.input),
       outputSchema: toJsonSchema(spec.output),
       annotations: spec.annotations,
-    },
+    }),
     isOffered: spec.isOffered,
     async call(deps, caller, args) {
       const input = parseArguments(spec.input, args);
       const structuredContent = await spec.run(deps, caller, input);
       // The text is for clients from before structured results (MCP 2025-06-18, Tools, Structured Content).
-      return { content: [{ type: "text", text: JSON.stringify(structuredContent) }], structuredContent };
+      const structured = JSON.stringify(structuredContent);
+      return `{"content":[{"type":"text","text":${JSON.stringify(structured)}}],"structuredContent":${structured}}`;
     },
   };
 }
 
 /** What goes over the wire: a member with a default may be left out of arguments, and results have no defaults. */
-function toJsonSchema(schema: z.ZodObject): ToolDefinition["inputSchema"] {
-  const plain: ToolDefinition["inputSchema"] = JSON.parse(JSON.stringify(z.toJSONSchema(schema, { io: "input" })));
-  return plain;
+function toJsonSchema(schema: z.ZodObject): unknown {
+  return z.toJSONSchema(schema, { io: "input" });
 }
 
 /** For tools that every caller with keys may see: whoever has none reaches no service, and would see empty lists only. */

@@ -1,5 +1,5 @@
-import { ProtocolError, ProtocolErrorCode } from "@modelcontextprotocol/server";
 import type { z } from "zod";
+import { GatewayError } from "../../core/errors.ts";
 
 /** One refused argument. `path` is its name; a name the caller made up is shortened and quoted. */
 export interface ArgumentProblem {
@@ -12,8 +12,7 @@ const LONGEST_NAME = 64;
 /**
  * The arguments of a tool call, checked. Values are never quoted back: an agent may have put a secret there.
  *
- * @throws ProtocolError -32602 whose message names each refused argument and what it must be; the same as data
- *   in `data.arguments`
+ * @throws GatewayError `request.invalid` whose fields name each refused argument and what it must be
  */
 export function parseArguments<Input extends z.ZodObject>(schema: Input, args: unknown): z.output<Input> {
   const parsed = schema.safeParse(args === undefined ? {} : args);
@@ -25,10 +24,11 @@ export function parseArguments<Input extends z.ZodObject>(schema: Input, args: u
   );
 }
 
-/** The -32602 of MCP for arguments that are no good, naming each. */
-export function invalidArguments(problems: readonly ArgumentProblem[]): ProtocolError {
-  const message = problems.map(({ argument, problem }) => `${argument}: ${problem}`).join("; ");
-  return new ProtocolError(ProtocolErrorCode.InvalidParams, `Invalid arguments: ${message}`, { arguments: problems });
+/** Arguments that are no good, each named: -32602 for the client (refusals.ts). */
+export function invalidArguments(problems: readonly ArgumentProblem[]): GatewayError {
+  return new GatewayError("request.invalid", {
+    fields: problems.map(({ argument, problem }) => ({ path: argument, message: problem })),
+  });
 }
 
 function toProblems(issue: z.core.$ZodIssue): ArgumentProblem[] {

@@ -1,7 +1,8 @@
-import { ProtocolError } from "@modelcontextprotocol/server";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
+import { createLogger } from "../../core/log.ts";
+import { refusalOf as rendered } from "../refusals.ts";
 import { parseArguments } from "./parse-arguments.ts";
 import { requiredText, wholeNumber } from "./tools/arguments.ts";
 
@@ -11,14 +12,20 @@ const Input = z.strictObject({
   one_shot: z.boolean({ error: "must be true or false" }).default(false),
 });
 
-function refusalOf(args: unknown): ProtocolError {
+/** As the client gets it. */
+function refusalOf(args: unknown): { code: number; message: string; data: unknown } {
   try {
     parseArguments(Input, args);
-  } catch (error) {
-    if (error instanceof ProtocolError) return error;
-    throw error;
+  } catch (thrown) {
+    return refused(thrown);
   }
   throw new Error("not refused");
+}
+
+function refused(thrown: unknown): { code: number; message: string; data: unknown } {
+  const { reply } = rendered(thrown, { method: "tools/call", requestId: "req_1", log: createLogger("silent") });
+  if ("error" in reply) return JSON.parse(reply.error);
+  throw thrown;
 }
 
 describe("tool arguments", () => {
@@ -71,9 +78,9 @@ describe("tool arguments", () => {
             expect(parsed.ttl_seconds).toBeLessThanOrEqual(1000);
             expect(args).not.toHaveProperty("scope");
           } catch (error) {
-            if (!(error instanceof ProtocolError)) throw error;
-            expect(error.code).toBe(-32602);
-            expect(error.message).toMatch(/service_name|ttl_seconds|one_shot|scope/);
+            const { code, message } = refused(error);
+            expect(code).toBe(-32602);
+            expect(message).toMatch(/service_name|ttl_seconds|one_shot|scope/);
           }
         },
       ),

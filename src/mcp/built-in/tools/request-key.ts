@@ -1,7 +1,7 @@
 import { z } from "zod";
-import { mayOwnKeys } from "../../access/principal.ts";
-import { GatewayError } from "../../core/errors.ts";
-import { DEFAULT_RATE_LIMIT, DEFAULT_TTL_SECONDS } from "../types.ts";
+import { mayOwnKeys } from "../../../access/principal.ts";
+import { GatewayError } from "../../../core/errors.ts";
+import { DEFAULT_RATE_LIMIT, DEFAULT_TTL_SECONDS } from "../../types.ts";
 import { invalidArguments } from "../parse-arguments.ts";
 import { requiredText, wholeNumber } from "./arguments.ts";
 import { keyFacts, KeyFacts } from "./key-view.ts";

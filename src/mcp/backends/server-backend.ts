@@ -1,0 +1,243 @@
+import { GatewayError } from "../../core/errors.ts";
+import type { Admission } from "../../gate/admit.ts";
+import { RPC } from "../../jsonrpc/codes.ts";
+import { type JsonText, memberText, stringValue } from "../../jsonrpc/json-slice.ts";
+import { errorReply, type Reply } from "../../jsonrpc/message.ts";
+import type { ExchangeEvents, Link, LinkRequest, ServerHello, Watch, WatchFilter } from "../../mcp-links/types.ts";
+import type { ServerAccess } from "../../mcp-policy/access.ts";
+import type { Catalog, Conversation, McpServer } from "../../mcp-servers/types.ts";
+import type { Backend } from "../backend.ts";
+import type { Caller } from "../types.ts";
+import { createCallDeadline } from "./call-deadline.ts";
+import type { CallPolicy } from "./call-policy.ts";
+import { watchServer } from "./change-watch.ts";
+import { filterList } from "./filter-list.ts";
+
+export interface ServerBackendDeps {
+  readonly policy: CallPolicy;
+  /** A place in the caller's limits, and one use where `isUse`. Null: nothing is limited. @throws GatewayError */
+  admit(caller: Caller, isUse: boolean): Admission | null | Promise<Admission | null>;
+  /** Ends the call when the caller's key is revoked. Returns what removes it. */
+  register(caller: Caller, abort: (reason: GatewayError) => void): () => void;
+}
+
+/** One server, as one caller in one conversation may use it. */
+export interface ServerBackend extends Backend {
+  readonly name: string;
+  /** What it offers to this caller. @throws GatewayError */
+  catalog(): Promise<Catalog>;
+  /** Whether the conversation has begun. */
+  readonly isOpen: boolean;
+  /** As `setLogLevel`, but begins no conversation: a server that is not needed yet hears of it when it is. */
+  useLogLevel(level: string): Promise<void>;
+}
+
+/** What each method asks for by name, and which kind of thing that is. */
+const NAMED: Readonly<Record<string, { readonly member: string; readonly kind: "tool" | "prompt" | "resource" }>> = {
+  "tools/call": { member: "name", kind: "tool" },
+  "prompts/get": { member: "name", kind: "prompt" },
+  "resources/read": { member: "uri", kind: "resource" },
+  "resources/subscribe": { member: "uri", kind: "resource" },
+  "resources/unsubscribe": { member: "uri", kind: "resource" },
+};
+
+/**
+ * The life of one request to one server, top to bottom: name, access, limits, the call, and what its answer goes through. A
+ * stage returns what the next one needs or throws a GatewayError; the order is the security argument.
+ */
+export function createServerBackend(
+  facts: {
+    readonly caller: Caller;
+    readonly server: McpServer;
+    readonly access: ServerAccess;
+    readonly conversation: Conversation;
+  },
+  deps: ServerBackendDeps,
+): ServerBackend {
+  const { caller, server, access, conversation } = facts;
+  const { policy } = deps;
+  let events: ExchangeEvents | null = null;
+  let level: string | null = null;
+  let known: Link | null = null;
+
+  /** The conversation's link; a new one is told what the client said to the one before it. */
+  async function link(): Promise<Link> {
+    const current = await server.lease(conversation);
+    if (current === known) return current;
+    known = current;
+    if (events) current.listen(events);
+    if (level !== null) await current.setLogLevel(level);
+    return current;
+  }
+
+  async function callTool(request: LinkRequest): Promise<Reply> {
+    const name = stringValue(request.params && memberText(request.params, "name"));
+    if (name === undefined) return errorReply(RPC.invalidParams, "name must be a string");
+    const readOnly = access.isReadOnly && (await isReadOnly(name));
+    if (!access.allowsTool(name, { readOnly })) throw new GatewayError("mcp.tool_not_allowed");
+    access.checkArguments(name, request.params && memberText(request.params, "arguments"));
+    const call = { caller, conversation, server: server.declared, tool: name };
+    const settle = await policy.begin(call, request.params);
+    try {
+      const reply = await forward(request, policy.timeoutMs(call), true);
+      return await settle.answered(reply);
+    } catch (failure) {
+      settle.failed(failure);
+      throw failure;
+    }
+  }
+
+  async function isReadOnly(name: string): Promise<boolean> {
+    const { tools } = await server.catalog(conversation);
+    return tools.some((tool) => tool.name === name && tool.readOnlyHint);
+  }
+
+  /** Admitted, timed, and ended by a revocation. */
+  async function forward(request: LinkRequest, timeoutMs: number, isUse: boolean): Promise<Reply> {
+    const pending = deps.admit(caller, isUse);
+    const admission = pending instanceof Promise ? await pending : pending;
+    const deadline = createCallDeadline(request.signal, timeoutMs);
+    const forget = deps.register(caller, (reason) => deadline.abort(reason));
+    try {
+      const current = await link();
+      return await current.request({
+        ...request,
+        client: conversation.facts,
+        headers: { ...conversation.headers, ...request.headers },
+        signal: deadline.signal,
+        onRequest: deadline.whileAsking(request.onRequest),
+      });
+    } catch (failure) {
+      throw deadline.reason ?? failure;
+    } finally {
+      deadline.clear();
+      forget();
+      admission?.release();
+    }
+  }
+
+  async function list(request: LinkRequest): Promise<Reply> {
+    const reply = await forward(request, server.declared.toolTimeoutMs, false);
+    if ("error" in reply || access.isUnrestricted) return reply;
+    return { result: allowedOnly(request.method, reply.result, access) };
+  }
+
+  return {
+    name: server.declared.name,
+    get isOpen() {
+      return known !== null;
+    },
+    async useLogLevel(wanted) {
+      level = wanted;
+      if (known) await known.setLogLevel(wanted);
+    },
+    async hello(): Promise<ServerHello> {
+      // Without a session nothing of its own is needed to say what the server is.
+      if (conversation.shared) return (await server.catalog(conversation)).hello;
+      return (await link()).hello;
+    },
+
+    async request(request) {
+      const { method, params } = request;
+      if (method === "tools/call") return callTool(request);
+      if (LISTS.has(method)) return list(request);
+      assertAllowed(method, params, access);
+      return forward(request, server.declared.toolTimeoutMs, USES.has(method));
+    },
+
+    async notify(method, params) {
+      await (await link()).notify(method, params);
+    },
+
+    async setLogLevel(wanted) {
+      level = wanted;
+      known = await server.lease(conversation);
+      if (events) known.listen(events);
+      return known.setLogLevel(wanted);
+    },
+
+    watch(filter, onNotification): Watch {
+      return watchServer({ server, link, filter: onlyAllowed(filter, access), onNotification });
+    },
+
+    listen(heard) {
+      events = heard;
+      known?.listen(heard);
+    },
+
+    async catalog() {
+      const all = await server.catalog(conversation);
+      if (access.isUnrestricted) return all;
+      return {
+        ...all,
+        tools: all.tools.filter(({ name, readOnlyHint }) => access.allowsTool(name, { readOnly: readOnlyHint })),
+        prompts: all.prompts.filter(({ name }) => access.allowsPrompt(name)),
+        resources: all.resources.filter(({ uri }) => access.allowsResource(uri)),
+        templates: all.templates.filter(({ uriTemplate }) => access.allowsResource(uriTemplate)),
+      };
+    },
+
+    async close() {
+      if (!conversation.shared) await server.release(conversation.key);
+    },
+  };
+}
+
+const LISTS: ReadonlySet<string> = new Set([
+  "tools/list",
+  "prompts/list",
+  "resources/list",
+  "resources/templates/list",
+]);
+
+/** What takes one of a key's uses, besides tool calls; anything else is only counted in its rate. */
+const USES: ReadonlySet<string> = new Set(["prompts/get", "resources/read"]);
+
+/** The same answer for what is not there and what is not allowed. @throws GatewayError */
+function assertAllowed(method: string, params: JsonText | undefined, access: ServerAccess): void {
+  if (access.isUnrestricted) return;
+  const named = NAMED[method];
+  if (named) {
+    const name = stringValue(params && memberText(params, named.member)) ?? "";
+    if (!(named.kind === "prompt" ? access.allowsPrompt(name) : access.allowsResource(name)))
+      throw new GatewayError("mcp.tool_not_allowed", { message: `this ${named.kind} is not allowed` });
+  } else if (method === "completion/complete") {
+    const ref = (params && memberText(params, "ref")) ?? "{}";
+    const prompt = stringValue(memberText(ref, "name"));
+    const uri = stringValue(memberText(ref, "uri"));
+    if (prompt === undefined ? !access.allowsResource(uri ?? "") : !access.allowsPrompt(prompt))
+      throw new GatewayError("mcp.tool_not_allowed", { message: "this reference is not allowed" });
+  } else if (!ALWAYS.has(method)) {
+    // A method that nobody here knows may do anything: only for callers whom nothing is forbidden.
+    throw new GatewayError("mcp.tool_not_allowed", { message: "this method is not allowed for this caller" });
+  }
+}
+
+const ALWAYS: ReadonlySet<string> = new Set(["ping", "server/discover"]);
+
+function allowedOnly(method: string, result: JsonText, access: ServerAccess): JsonText {
+  switch (method) {
+    case "tools/list":
+      return filterList(result, "tools", "name", (name, element) => {
+        const readOnly = memberText(memberText(element, "annotations") ?? "{}", "readOnlyHint") === "true";
+        return access.allowsTool(name, { readOnly }) ? element : undefined;
+      });
+    case "prompts/list":
+      return filterList(result, "prompts", "name", (name, element) =>
+        access.allowsPrompt(name) ? element : undefined,
+      );
+    case "resources/list":
+      return filterList(result, "resources", "uri", (uri, element) =>
+        access.allowsResource(uri) ? element : undefined,
+      );
+    default:
+      return filterList(result, "resourceTemplates", "uriTemplate", (uri, element) =>
+        access.allowsResource(uri) ? element : undefined,
+      );
+  }
+}
+
+function onlyAllowed(filter: WatchFilter, access: ServerAccess): WatchFilter {
+  if (access.isUnrestricted) return filter;
+  return { ...filter, resourceUris: filter.resourceUris.filter((uri) => access.allowsResource(uri)) };
+}
