@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { answerHandshake, call, channelBench, resultOf, silent } from "../../../test/support/mcp-http-channel.ts";
-import { sendEvents } from "../../../test/support/mcp-http-server.ts";
+import { sendEvents, sendJson } from "../../../test/support/mcp-http-server.ts";
 import { encodeEvent } from "../../jsonrpc/sse.ts";
 
 const bench = channelBench();
@@ -120,5 +120,25 @@ describe("the stream of what belongs to no request", () => {
     await server.seen(({ method }) => method === "GET");
     await channel.close();
     await gone.promise;
+  });
+
+  it("goes with its session, and begins anew in the next one", async () => {
+    let sessions = 0;
+    const { channel, server } = await bench.open((received, response) => {
+      if (received.message.method === "initialize")
+        sendJson(response, resultOf(received.message.id), 200, { "mcp-session-id": `s${++sessions}` });
+      else if (received.method === "POST") response.writeHead(202).end();
+      else sendEvents(response, encodeEvent("", { id: "e1" }));
+    });
+    channel.listen(silent, {});
+    for (const session of ["s1", "s2"]) {
+      await channel.request(call(1, "initialize"), silent);
+      await channel.notify("notifications/initialized", undefined, {});
+      await server.seen(({ method, headers }) => method === "GET" && headers["mcp-session-id"] === session);
+    }
+    const initializes = server.received.filter(({ message }) => message.method === "initialize");
+    expect(initializes.map(({ headers }) => headers["mcp-session-id"])).toEqual([undefined, undefined]);
+    const streams = server.received.filter(({ method }) => method === "GET");
+    expect(streams.map(({ headers }) => headers["last-event-id"])).toEqual([undefined, undefined]);
   });
 });

@@ -36,8 +36,21 @@ export function openStreamableChannel(conversation: Conversation, otherWay: Othe
     following = listen(conversation, listener.events, { ...initialized, ...listener.headers });
   };
 
+  /** Before `initialize`, also a second one: what follows belongs to a new session (2025-11-25, Session Management, 4). */
+  const forgetSession = (): void => {
+    conversation.sessionId = null;
+    initialized = null;
+    stopListening();
+  };
+  const stopListening = (): void => {
+    following?.follow.stop();
+    following?.inbound.end();
+    following = null;
+  };
+
   async function request(channelRequest: ChannelRequest, events: ExchangeEvents): Promise<Reply> {
     assertOpen();
+    if (channelRequest.method === "initialize") forgetSession();
     return new Promise((resolve, reject) => {
       const call: Call = new Call(conversation, channelRequest, events, {
         reply(reply) {
@@ -71,8 +84,7 @@ export function openStreamableChannel(conversation: Conversation, otherWay: Othe
   async function end(): Promise<void> {
     const reason = new GatewayError("upstream.reset", { detail: "the channel is closed" });
     for (const call of calls) call.abort(reason);
-    following?.follow.stop();
-    following?.inbound.end();
+    stopListening();
     if (conversation.sessionId !== null) await endSession(conversation, initialized ?? {});
     closed.resolve({ reason: "closed", expected: true });
   }
