@@ -1,6 +1,7 @@
 import { format, resolveConfig } from "prettier";
 import { createApp } from "../src/app.ts";
-import { configJsonSchema, describeConfig } from "../src/config/describe.ts";
+import { describeConfig } from "../src/config/describe.ts";
+import { configJsonSchema, stdinJsonSchema } from "../src/config/json-schema.ts";
 import { loadConfig } from "../src/config/load.ts";
 import { ERRORS } from "../src/core/errors.ts";
 import { createLogger } from "../src/core/log.ts";
@@ -11,6 +12,7 @@ import { describeConformance } from "../test/mcp/conformance/table.ts";
 export const DOCUMENTS: Readonly<Record<string, () => string | Promise<string>>> = {
   "config.md": describeConfig,
   "config.schema.json": () => JSON.stringify(configJsonSchema()),
+  "stdin.schema.json": () => JSON.stringify(stdinJsonSchema()),
   "errors.md": describeErrors,
   "mcp-conformance.md": describeConformance,
   "openapi.json": describeApi,
