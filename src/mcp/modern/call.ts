@@ -10,6 +10,7 @@ import type { Exchange } from "./exchange.ts";
 import { inputRequiredText, isAnswer, mayAsk, whyNotAsked } from "./input-requests.ts";
 import { modernReply } from "./results.ts";
 import type { Suspendable, SuspendedCalls } from "./suspended-calls.ts";
+import { isAccepted, readUrlElicitations, URL_DECLINED, URLS_NOT_DECLARED } from "./url-elicitation.ts";
 
 /** Requests of a server that may wait for one client at a time. */
 const MAX_ASKED = 16;
@@ -86,16 +87,7 @@ export function openCall(parts: CallParts): Call {
     start(first) {
       waiting = first;
       firstToken = first.envelope.progressToken;
-      let running;
-      try {
-        running = parts.backend.request(linkRequest);
-      } catch (thrown) {
-        running = Promise.reject(thrown);
-      }
-      running.then(
-        (reply) => end(({ exchange }) => exchange.answer(modernReply(parts.method, reply))),
-        (thrown) => end(refused(thrown)),
-      );
+      send();
     },
 
     findBadAnswer(answers) {
@@ -145,6 +137,36 @@ export function openCall(parts: CallParts): Call {
     onRequest: ask,
   };
   return call;
+
+  function send(): void {
+    let running;
+    try {
+      running = parts.backend.request(linkRequest);
+    } catch (thrown) {
+      running = Promise.reject(thrown);
+    }
+    running.then(
+      (reply) => {
+        const urls = mayAsk(parts.method) ? readUrlElicitations(reply) : null;
+        if (urls && urls.length > 0) void sendAfter(urls);
+        else end(answering(reply));
+      },
+      (thrown) => end(refused(thrown)),
+    );
+  }
+
+  /** The request once more, when the user has been where the server wants it; it asks again where that was not enough. */
+  async function sendAfter(urls: readonly ServerRequest[]): Promise<void> {
+    const { signal } = new AbortController();
+    if (urls.some((url) => whyRefused(url, signal) !== null)) return end(answering(URLS_NOT_DECLARED));
+    const replies = await Promise.all(urls.map((url) => ask(url, signal)));
+    if (replies.every(isAccepted)) send();
+    else end(answering(URL_DECLINED));
+  }
+
+  function answering(reply: Reply): (waiting: Waiting) => void {
+    return ({ exchange }) => exchange.answer(modernReply(parts.method, reply));
+  }
 
   function tell(told: (waiting: Waiting) => void): void {
     const current = waiting;

@@ -3,8 +3,8 @@ import { classifyInboundRequest } from "@modelcontextprotocol/server";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { readMessage } from "../../jsonrpc/message.ts";
+import { META } from "../../mcp-links/eras/envelope.ts";
 import { classify } from "./classify.ts";
-import { META } from "./envelope.ts";
 
 const REVISION = "2026-07-28";
 const headersOf = (version?: string, method?: string, name?: string): IncomingHttpHeaders => ({

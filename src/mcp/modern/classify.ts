@@ -8,16 +8,9 @@ import {
   type Reply,
   type RequestMessage,
 } from "../../jsonrpc/message.ts";
+import { META } from "../../mcp-links/eras/envelope.ts";
 import { REVISION_2026 } from "../../mcp-links/types.ts";
-import {
-  type Envelope,
-  type EnvelopeProblem,
-  isToken,
-  META,
-  readEnvelope,
-  readMeta,
-  type RequestMeta,
-} from "./envelope.ts";
+import { type Envelope, type EnvelopeProblem, isToken, readEnvelope, readMeta, type RequestMeta } from "./envelope.ts";
 
 /** Of which era a POST is, or why it is of none. */
 export type Classification =

@@ -243,37 +243,6 @@ describe("notifications of a request", () => {
   });
 });
 
-describe("the log level of a request", () => {
-  const withLevel = (level: string) => ({ meta: { "io.modelcontextprotocol/logLevel": level } });
-
-  it("is told to a server of the 2025 era only where it makes it say more, since requests share it", async () => {
-    const set: string[] = [];
-    await using gateway = await startModernClients({
-      hello: async () => HELLO_2025,
-      setLogLevel: async (level) => (set.push(level), result({})),
-      request: async () => result({}),
-    });
-    for (const level of ["warning", "error", "info", "info", "emergency", "debug"])
-      await post(gateway.port, "tools/call", { name: "x" }, withLevel(level));
-    await post(gateway.port, "tools/call", { name: "x" });
-    expect(set).toEqual(["warning", "info", "debug"]);
-  });
-
-  it("fails no request, whatever the server thinks of it, and is tried again when it could not be said", async () => {
-    let attempts = 0;
-    await using gateway = await startModernClients({
-      hello: async () => HELLO_2025,
-      setLogLevel: async () => (attempts++, Promise.reject(new GatewayError("upstream.reset"))),
-      request: async () => result({ ok: true }),
-    });
-    for (const _ of [1, 2])
-      expect(
-        (await post(gateway.port, "tools/call", { name: "x" }, withLevel("info"))).messages[0]?.result,
-      ).toMatchObject({ ok: true });
-    expect(attempts).toBe(2);
-  });
-});
-
 describe("server/discover", () => {
   it("says what the backend says of itself, and only revisions that a request may name", async () => {
     await using gateway = await startModernClients({

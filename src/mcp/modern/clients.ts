@@ -2,19 +2,19 @@ import { type Clock, steadyClock } from "../../core/clock.ts";
 import type { Logger } from "../../core/log.ts";
 import type { WatchCaller } from "../../gate/watch-caller.ts";
 import { RPC } from "../../jsonrpc/codes.ts";
-import { type JsonText, type Member, stringValue, withMembers } from "../../jsonrpc/json-slice.ts";
+import { type JsonText, stringValue } from "../../jsonrpc/json-slice.ts";
 import { errorReply, type Reply } from "../../jsonrpc/message.ts";
-import { REVISION_2026, type ServerHello } from "../../mcp-links/types.ts";
+import { REVISION_2026 } from "../../mcp-links/types.ts";
 import type { Backend, Backends, InboundMessage } from "../backend.ts";
 import { refusalOf } from "../refusals.ts";
 import { bindingOf } from "./binding.ts";
 import { type Call, openCall, type Waiting } from "./call.ts";
 import type { Classification } from "./classify.ts";
-import { META } from "./envelope.ts";
+import { discoverReply } from "./discover.ts";
 import { type Exchange, openExchange, type OpenStreams } from "./exchange.ts";
 import { readResponses } from "./input-requests.ts";
 import { createListenStreams } from "./listen.ts";
-import { createLogLevels } from "./log-levels.ts";
+import { badState, headersFor, type ModernRequest, principalOf, valueOf, without } from "./request-parts.ts";
 import { modernReply } from "./results.ts";
 import { createSuspendedCalls, STATE_PREFIX } from "./suspended-calls.ts";
 
@@ -56,7 +56,6 @@ const DEFAULT_LIMITS: ModernLimits = {
 
 /** A POST of the 2026 era, well formed or not. */
 export type ModernMessage = Exclude<Classification, { kind: "legacy" }>;
-type ModernRequest = Extract<Classification, { kind: "request" }>;
 
 export interface ModernClients {
   /** Answers one POST. Never throws; settles when the answer is written, the stream stands, or the client is gone. */
@@ -96,8 +95,8 @@ export function createModernClients(deps: ModernClientsDeps): ModernClients {
     total: limits.suspended,
     ms: limits.suspendedMs,
   });
+  const gateway = JSON.stringify({ name: "bifrost", version: deps.version });
   const listens = createListenStreams({ perPrincipal: limits.listensPerPrincipal, total: limits.listens });
-  const logLevels = createLogLevels();
   const streams = new Set<Pick<Exchange, "keepAlive">>();
   const timer = setInterval(() => {
     for (const stream of streams) stream.keepAlive();
@@ -110,10 +109,10 @@ export function createModernClients(deps: ModernClientsDeps): ModernClients {
     if (method === "server/discover") return discover(inbound, request);
     if (method === "subscriptions/listen") return listen(inbound, request);
     const state = valueOf(request, "requestState");
-    if (state === undefined && !hasMember(request, "inputResponses") && request.envelope.logLevel === undefined)
+    if (state === undefined && valueOf(request, "inputResponses") === undefined)
       return call(inbound, request, () => backendOf(inbound, request));
-    if (stringValue(state)?.startsWith(STATE_PREFIX)) return resume(inbound, request, stringValue(state) ?? "");
-    return prepare(inbound, request, state);
+    const own = stringValue(state);
+    return own?.startsWith(STATE_PREFIX) ? resume(inbound, request, own) : relayRetry(inbound, request, state);
   };
 
   return {
@@ -155,7 +154,7 @@ export function createModernClients(deps: ModernClientsDeps): ModernClients {
   async function discover(inbound: InboundMessage, request: ModernRequest): Promise<void> {
     try {
       const hello = await backendOf(inbound, request).hello();
-      await answer(inbound, request, modernReply("server/discover", discoverReply(hello, deps.version)));
+      await answer(inbound, request, modernReply("server/discover", discoverReply(hello, gateway)));
     } catch (thrown) {
       await refuse(inbound, request, thrown);
     }
@@ -183,20 +182,21 @@ export function createModernClients(deps: ModernClientsDeps): ModernClients {
     }
   }
 
-  /** What is not as plain as most: another log level, or a retry towards a server that did not get its state from here. */
-  async function prepare(inbound: InboundMessage, request: ModernRequest, state: JsonText | undefined): Promise<void> {
+  /** A retry whose state was not given here: a server of its own era knows it. Another one would take the call for new. */
+  async function relayRetry(
+    inbound: InboundMessage,
+    request: ModernRequest,
+    state: JsonText | undefined,
+  ): Promise<void> {
     try {
       const backend = backendOf(inbound, request);
-      const { logLevel } = request.envelope;
-      const { target } = inbound;
-      // Behind one server of the 2026 era there is nobody to set a level for, and states are its own.
-      const relays = target.kind === "routed" && (await backend.hello()).revision === REVISION_2026;
-      if (!relays && logLevel !== undefined) await logLevels.reach(backend, logLevel);
-      if (relays || target.kind === "unified") return call(inbound, request, () => backend);
-      if (state !== undefined) return answer(inbound, request, badState());
-      return call(inbound, without(request, "inputResponses"), () => backend);
+      // Which server a unified call is for is known behind the backend only.
+      if (inbound.target.kind === "unified" || (await backend.hello()).revision === REVISION_2026)
+        return await call(inbound, request, () => backend);
+      if (state !== undefined) return await answer(inbound, request, badState());
+      return await call(inbound, without(request, "inputResponses"), () => backend);
     } catch (thrown) {
-      return refuse(inbound, request, thrown);
+      await refuse(inbound, request, thrown);
     }
   }
 
@@ -271,59 +271,4 @@ export function createModernClients(deps: ModernClientsDeps): ModernClients {
       .then((backend) => backend.notify(message.method, message.params))
       .catch(() => {});
   }
-}
-
-function principalOf({ caller }: InboundMessage): string {
-  return `${caller.principal.kind} ${caller.principal.uid}`;
-}
-
-function badState(): Reply {
-  return errorReply(RPC.invalidParams, "Invalid or expired requestState", { reason: "invalid_request_state" });
-}
-
-function memberOf({ params }: ModernRequest, name: string): Member | undefined {
-  return params.find((member) => member.name === name);
-}
-
-function hasMember(request: ModernRequest, name: string): boolean {
-  return memberOf(request, name) !== undefined;
-}
-
-function valueOf(request: ModernRequest, name: string): JsonText | undefined {
-  const member = memberOf(request, name);
-  return member && request.message.params?.slice(member.start, member.end);
-}
-
-function without(request: ModernRequest, name: string): ModernRequest {
-  const { message } = request;
-  if (message.params === undefined || !hasMember(request, name)) return request;
-  return { ...request, message: { ...message, params: withMembers(message.params, { [name]: undefined }) } };
-}
-
-/** Identity and trace, and the parameters that a tool wants in headers (`x-mcp-header`). */
-function headersFor({ request, forwardHeaders }: InboundMessage): Readonly<Record<string, string>> {
-  let headers: Record<string, string> | null = null;
-  for (const name in request.headers) {
-    if (!name.startsWith("mcp-param-")) continue;
-    const value = request.headers[name];
-    headers ??= { ...forwardHeaders };
-    headers[name] = Array.isArray(value) ? value.join(", ") : (value ?? "");
-  }
-  return headers ?? forwardHeaders;
-}
-
-/**
- * Only revisions that a request's `_meta` may name are listed: to those of the 2025 era belongs `initialize`, which tells
- * its own. `tasks` was part of the core then and is not now.
- */
-function discoverReply({ capabilities, info, instructions }: ServerHello, version: string): Reply {
-  const serverInfo = info ?? JSON.stringify({ name: "bifrost", version });
-  return {
-    result: withMembers("{}", {
-      supportedVersions: JSON.stringify([REVISION_2026]),
-      capabilities: withMembers(capabilities, { tasks: undefined }),
-      instructions: instructions === undefined ? undefined : JSON.stringify(instructions),
-      _meta: withMembers("{}", { [META.serverInfo]: serverInfo }),
-    }),
-  };
 }

@@ -1,15 +1,6 @@
 import { type JsonText, type Member, members, stringValue } from "../../jsonrpc/json-slice.ts";
+import { META } from "../../mcp-links/eras/envelope.ts";
 import type { ClientFacts } from "../../mcp-links/types.ts";
-
-/** Keys that revision 2026-07-28 reserves in `_meta` (Base Protocol, `_meta`). */
-export const META = {
-  protocolVersion: "io.modelcontextprotocol/protocolVersion",
-  clientInfo: "io.modelcontextprotocol/clientInfo",
-  clientCapabilities: "io.modelcontextprotocol/clientCapabilities",
-  logLevel: "io.modelcontextprotocol/logLevel",
-  serverInfo: "io.modelcontextprotocol/serverInfo",
-  subscriptionId: "io.modelcontextprotocol/subscriptionId",
-} as const;
 
 /** Least severe first (RFC 5424, as MCP names them). */
 const LOG_LEVELS = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];

@@ -2,9 +2,10 @@ import { GatewayError } from "../../core/errors.ts";
 import { RPC } from "../../jsonrpc/codes.ts";
 import { type JsonText, memberText, stringValue, withMembers, withMembersIn } from "../../jsonrpc/json-slice.ts";
 import { errorReply, type IdText, type Reply } from "../../jsonrpc/message.ts";
+import { META } from "../../mcp-links/eras/envelope.ts";
 import type { ServerHello, ServerNotification, Watch, WatchFilter } from "../../mcp-links/types.ts";
 import type { Backend } from "../backend.ts";
-import { isObject, META } from "./envelope.ts";
+import { isObject } from "./envelope.ts";
 import type { Exchange } from "./exchange.ts";
 
 /** How many streams may be open: of one principal, and of all. */

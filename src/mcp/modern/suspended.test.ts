@@ -203,6 +203,62 @@ describe("a server of the 2025 era that asks its client", () => {
   });
 });
 
+describe("a server of revision 2025-11-25 that needs its user to visit a URL first", () => {
+  const urls = { meta: { "io.modelcontextprotocol/clientCapabilities": { elicitation: { url: {} } } } };
+  const visit = { mode: "url", elicitationId: "e1", url: "https://example.com/login", message: "Log in" };
+  const needsLogin = (calls: LinkRequest[], visited: () => boolean): ScriptedBackend => ({
+    hello: async () => HELLO_2025,
+    request: async (request) => {
+      calls.push(request);
+      if (visited()) return result({ content: [] });
+      return { error: JSON.stringify({ code: -32042, message: "log in", data: { elicitations: [visit] } }) };
+    },
+  });
+
+  it("is called again when the user went there", async () => {
+    const calls: LinkRequest[] = [];
+    await using gateway = await startModernClients(needsLogin(calls, () => calls.length > 2));
+    const first = await post(gateway.port, "tools/call", call, urls);
+    const { elicitationId: _, ...params } = visit;
+    expect(asked(first).inputRequests).toEqual({ "elicitation-1": { method: "elicitation/create", params } });
+    // The user said yes but was not there yet.
+    const second = await post(
+      gateway.port,
+      "tools/call",
+      retry(first, { "elicitation-1": { action: "accept" } }),
+      urls,
+    );
+    const third = await post(
+      gateway.port,
+      "tools/call",
+      retry(second, { "elicitation-2": { action: "accept" } }),
+      urls,
+    );
+    expect(third.messages[0]?.result).toEqual({ resultType: "complete", content: [] });
+    expect(calls).toHaveLength(3);
+  });
+
+  it("is not called again where the user declines, or the client cannot ask", async () => {
+    const calls: LinkRequest[] = [];
+    await using gateway = await startModernClients(needsLogin(calls, () => false));
+    const first = await post(gateway.port, "tools/call", call, urls);
+    const declined = await post(
+      gateway.port,
+      "tools/call",
+      retry(first, { "elicitation-1": { action: "decline" } }),
+      urls,
+    );
+    expect(declined.messages[0]?.error?.code).toBe(-32000);
+    const cannot = await post(gateway.port, "tools/call", call);
+    expect(cannot.status).toBe(400);
+    expect(cannot.messages[0]?.error).toMatchObject({
+      code: -32021,
+      data: { requiredCapabilities: { elicitation: { url: {} } } },
+    });
+    expect(calls).toHaveLength(2);
+  });
+});
+
 describe("answers that have not the form of what was asked", () => {
   it.each([
     ["a number", { "elicitation-1": 12_345 }],
