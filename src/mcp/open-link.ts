@@ -1,5 +1,4 @@
-import { openInitializedLink } from "../mcp-links/eras/link-2025.ts";
-import { createRequestIds, LINK_DEFAULTS } from "../mcp-links/eras/options.ts";
+import { openLink } from "../mcp-links/eras/open-link.ts";
 import { openHttpChannel } from "../mcp-links/http/open-channel.ts";
 import type { HttpUpstreams } from "../mcp-links/http/upstreams.ts";
 import { openStdioChannel } from "../mcp-links/stdio/open-stdio-channel.ts";
@@ -23,20 +22,15 @@ export interface OpenLinkDeps {
 
 /** How links to the configured servers are opened: the transport the configuration names, then the era they speak. */
 export function createOpenLink(deps: OpenLinkDeps): OpenLink {
-  return async (declared, { facts, headers, era, signal }) =>
-    openInitializedLink(
-      await openChannel(declared, deps),
-      {
-        ...LINK_DEFAULTS,
-        server: declared.name,
-        client: facts,
-        gateway: { name: "bifrost", version: deps.version },
-        headers,
-        era,
-        signal,
-      },
-      createRequestIds(),
-    );
+  return (declared, { facts, headers, era, signal }) =>
+    openLink(() => openChannel(declared, deps), {
+      server: declared.name,
+      client: facts,
+      gateway: { name: "bifrost", version: deps.version },
+      headers,
+      era,
+      signal,
+    });
 }
 
 async function openChannel(declared: DeclaredMcpServer, deps: OpenLinkDeps): Promise<Channel> {
