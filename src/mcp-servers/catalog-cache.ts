@@ -27,8 +27,10 @@ export interface CatalogCache {
    * key at a time read once. What was known stays in use while the server cannot be read.
    */
   get(key: string, terms: LinkTerms, obtain: () => Promise<Link>): Promise<Catalog>;
-  /** Reads again what is not known to be true, and tells of a first catalog too: clients may have listed none before. */
-  refresh(key: string, terms: LinkTerms, link: Link): Promise<Catalog>;
+  /** Reads again what is not known to be true. @param tellFirst tells of a first catalog too: clients may have listed none */
+  refresh(key: string, terms: LinkTerms, link: Link, tellFirst: boolean): Promise<Catalog>;
+  /** Whether lists were read under this key before. */
+  knows(key: string): boolean;
   /** The server said that a list changed. */
   invalidate(part: CatalogPart): void;
   /** The server may have become another one: everything is read again, and what differs is told. */
@@ -184,7 +186,8 @@ export function createCatalogCache(deps: CatalogCacheDeps): CatalogCache {
       if (!wait && old(entry).length > 0) load(entry, terms, obtain, false).catch(() => {});
       return catalog;
     },
-    refresh: (key, terms, link) => load(entryOf(key), terms, async () => link, true),
+    refresh: (key, terms, link, tellFirst) => load(entryOf(key), terms, async () => link, tellFirst),
+    knows: (key) => Boolean(entries.peek(key)?.catalog),
     invalidate(part) {
       told[part] = ++generation[part];
     },
