@@ -1,5 +1,5 @@
 import { type JsonText, memberText, stringValue } from "../jsonrpc/json-slice.ts";
-import { readHeaderArguments } from "./header-arguments.ts";
+import { headerArgumentsOf } from "../mcp-links/eras/tool-headers.ts";
 import type { CatalogPrompt, CatalogResource, CatalogTemplate, CatalogTool } from "./types.ts";
 
 /** The usable elements of a list, in the server's order, and how many were left out. */
@@ -17,12 +17,20 @@ const URI = /^[^\p{Cc}\s]{1,8192}$/u;
 /** @param httpHeaders whether arguments go into headers, so that a tool which asks for it in a wrong way is left out */
 export function readTools(items: readonly JsonText[], httpHeaders: boolean): Usable<CatalogTool> {
   return usable(items, "name", TOOL_NAME, (name, json) => {
-    const headerArguments = readHeaderArguments(json);
-    if (headerArguments === null && httpHeaders) return null;
+    if (httpHeaders && !mayBeOffered(json)) return null;
     const annotations = memberText(json, "annotations");
-    const readOnlyHint = annotations !== undefined && memberText(annotations, "readOnlyHint") === "true";
-    return { name, json, readOnlyHint, headerArguments: headerArguments ?? [] };
+    return {
+      name,
+      json,
+      readOnlyHint: annotations !== undefined && memberText(annotations, "readOnlyHint") === "true",
+    };
   });
+}
+
+/** 2026-07-28, Streamable HTTP, Schema Extension: a client of an HTTP server leaves out a tool that is annotated wrongly. */
+function mayBeOffered(tool: JsonText): boolean {
+  if (!tool.includes("x-mcp-header")) return true;
+  return headerArgumentsOf(JSON.parse(memberText(tool, "inputSchema") ?? "null")) !== null;
 }
 
 export function readPrompts(items: readonly JsonText[]): Usable<CatalogPrompt> {

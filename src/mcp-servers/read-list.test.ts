@@ -63,9 +63,7 @@ it("leaves out tools with a name that cannot be used or was there before", () =>
 
 it("reads the facts that policy needs", () => {
   const tool = '{"annotations":{"readOnlyHint":true},"name":"get","inputSchema":{"type":"object"}}';
-  expect(readTools([tool], false).entries).toEqual([
-    { name: "get", json: tool, readOnlyHint: true, headerArguments: [] },
-  ]);
+  expect(readTools([tool], false).entries).toEqual([{ name: "get", json: tool, readOnlyHint: true }]);
 });
 
 it("leaves out a tool with a wrong header annotation only where arguments go into headers", () => {

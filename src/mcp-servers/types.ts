@@ -115,16 +115,6 @@ export interface CatalogTool {
   readonly json: JsonText;
   /** `annotations.readOnlyHint`; false where the server does not say. A hint of an untrusted server. */
   readonly readOnlyHint: boolean;
-  /** Arguments that go into `mcp-param-*` headers too (2026-07-28, HTTP servers). Empty for nearly every tool. */
-  readonly headerArguments: readonly HeaderArgument[];
-}
-
-/** `x-mcp-header` in a tool's input schema. */
-export interface HeaderArgument {
-  /** Names of nested properties, outermost first. */
-  readonly path: readonly string[];
-  /** The header without the prefix `mcp-param-`, as the server wrote it. */
-  readonly header: string;
 }
 
 export interface CatalogPrompt {

@@ -45,7 +45,7 @@ export function createWatchdog(deps: WatchdogDeps): Watchdog {
   let doubts = 0;
   let trying = false;
   let looking = false;
-  let lookedLately = false;
+  let cancelPause: (() => void) | null = null;
   let cancelPlan: (() => void) | null = null;
 
   /** One that waits is not put off. */
@@ -96,14 +96,15 @@ export function createWatchdog(deps: WatchdogDeps): Watchdog {
   async function look(): Promise<void> {
     if (looking || !running || health.state === "error") return;
     const own = pool.own();
-    if (!own || lookedLately) return plan(LOOK_AGAIN_MS);
+    if (!own || cancelPause) return plan(LOOK_AGAIN_MS);
     if (!own.bare) return;
-    looking = lookedLately = true;
-    schedule.after(LOOK_AGAIN_MS, () => (lookedLately = false));
+    looking = true;
+    cancelPause = schedule.after(LOOK_AGAIN_MS, () => (cancelPause = null));
     try {
       await pingLink(own.bare, deps.terms.facts, schedule);
       pool.checkRenewal(own);
-      if (doubts > 0) await deps.reread(own);
+      // It is there, whatever it answers: lists that cannot be read now are read when somebody asks.
+      if (doubts > 0) await deps.reread(own).catch(() => {});
     } catch (error) {
       if (own.phase === "open") pool.lose(own, "it did not answer a ping");
       down(error);
@@ -142,6 +143,7 @@ export function createWatchdog(deps: WatchdogDeps): Watchdog {
     down,
     stop() {
       running = false;
+      cancelPause?.();
       dropPlan();
     },
   };
