@@ -124,9 +124,9 @@ describe("the payload store", () => {
     expect(answer).not.toHaveProperty("structuredContent");
   });
 
-  it("leaves errors of tools as they are", async () => {
+  it.each([{ isError: true }, { resultType: "input_required" }])("leaves a result with %j as it is", async (more) => {
     const { store } = setUp();
-    const result = resultOf("e".repeat(500), { isError: true });
+    const result = resultOf("e".repeat(500), more);
     expect(await store.shrink(result)).toBe(result);
   });
 

@@ -6,12 +6,13 @@ import type { Clock } from "../core/clock.ts";
 import type { JsonText } from "../jsonrpc/json-slice.ts";
 import { memberText } from "../jsonrpc/json-slice.ts";
 import { describeShape, preview } from "./describe-payload.ts";
-import { contentLength, contentTexts, isErrorResult } from "./tool-result.ts";
+import { contentLength, contentTexts, isErrorResult, isInputRequired } from "./tool-result.ts";
 
 /** Puts results that are too long for a conversation into files, and tells the agent where they are. */
 export interface PayloadStore {
   /**
-   * The result as it is, or one that names the file it was put into. Errors of tools are never put away. Where the file
+   * The result as it is, or one that names the file it was put into. Errors of tools, and what asks
+   * the client for something, are never put away. Where the file
    * cannot be written the answer is an error that says so, and not the long result. Never rejects.
    *
    * The answer has no `structuredContent`: what a tool's `outputSchema` promises is in the file. Where there was some, the
@@ -159,7 +160,7 @@ export function createPayloadStore(options: PayloadOptions): PayloadStore {
       // No character has more than three bytes per UTF-16 unit, so most results need not be measured.
       if (result.length * 3 <= thresholdBytes) return result;
       if (result.length <= thresholdBytes && Buffer.byteLength(result) <= thresholdBytes) return result;
-      return isErrorResult(result) ? result : putAway(result);
+      return isErrorResult(result) || isInputRequired(result) ? result : putAway(result);
     },
     sweep,
     close: () => clearInterval(timer),

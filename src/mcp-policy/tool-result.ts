@@ -5,6 +5,11 @@ export function isErrorResult(result: JsonText): boolean {
   return result.includes('"isError"') && memberText(result, "isError") === "true";
 }
 
+/** Whether a 2026-07-28 result asks the client for something and has no output yet. */
+export function isInputRequired(result: JsonText): boolean {
+  return result.includes('"input_required"') && stringValue(memberText(result, "resultType")) === "input_required";
+}
+
 /** The texts of a result's content, in order. */
 export function contentTexts(result: JsonText): string[] {
   const content = memberText(result, "content");
