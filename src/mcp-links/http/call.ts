@@ -5,7 +5,15 @@ import type { JsonText } from "../../jsonrpc/json-slice.ts";
 import { type IdText, type Reply, requestText } from "../../jsonrpc/message.ts";
 import { EventDecoder, EventTooLarge } from "../../jsonrpc/sse.ts";
 import type { ChannelRequest, ExchangeEvents } from "../types.ts";
-import { type Conversation, isCoded, mediaType, requestHeaders, statusError, transportError } from "./conversation.ts";
+import {
+  abortReason,
+  type Conversation,
+  isCoded,
+  mediaType,
+  requestHeaders,
+  statusError,
+  transportError,
+} from "./conversation.ts";
 import { type Follow, followEvents } from "./follow-events.ts";
 import { withoutMessageHeaders } from "./headers.ts";
 import { Inbound, parseMessages } from "./inbound.ts";
@@ -51,6 +59,7 @@ export class Call implements Dispatcher.DispatchHandler {
   #decoder: EventDecoder | null = null;
   #inbound: Inbound | null = null;
   #follow: Follow | null = null;
+  #streamOver = false;
   #linger: NodeJS.Timeout | null = null;
 
   constructor(conversation: Conversation, request: ChannelRequest, events: ExchangeEvents, end: CallEnd) {
@@ -64,10 +73,10 @@ export class Call implements Dispatcher.DispatchHandler {
   start(): void {
     const { signal } = this.#request;
     if (signal?.aborted) {
-      this.#onAbort();
+      this.handleEvent();
       return;
     }
-    signal?.addEventListener("abort", this.#onAbort);
+    signal?.addEventListener("abort", this);
     const authorization = this.#conversation.upstream.authorization;
     if (authorization === null) {
       this.#send(null);
@@ -76,7 +85,11 @@ export class Call implements Dispatcher.DispatchHandler {
     try {
       const value = authorization.current();
       if (typeof value === "string") this.#send(value);
-      else value.then(this.#send, this.#failWith);
+      else
+        value.then(
+          (later) => this.#send(later),
+          (thrown: unknown) => this.#failWith(thrown),
+        );
     } catch (thrown) {
       this.#failWith(thrown);
     }
@@ -87,7 +100,7 @@ export class Call implements Dispatcher.DispatchHandler {
     this.#fail(reason);
   }
 
-  readonly #send = (authorization: string | null): void => {
+  #send(authorization: string | null): void {
     if (this.#ended) return;
     this.#authorization = authorization;
     const { upstream, limits } = this.#conversation;
@@ -107,7 +120,7 @@ export class Call implements Dispatcher.DispatchHandler {
     } catch (thrown) {
       this.#failWith(thrown);
     }
-  };
+  }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
@@ -263,6 +276,7 @@ export class Call implements Dispatcher.DispatchHandler {
   }
 
   #streamEnded(error: GatewayError): void {
+    this.#streamOver = true;
     if (this.#ended) {
       if (this.#linger) clearTimeout(this.#linger);
       return;
@@ -301,8 +315,13 @@ export class Call implements Dispatcher.DispatchHandler {
     }
     if (id === null && "result" in reply) return;
     this.#finish(() => this.#end.reply("result" in reply ? { result: reply.result } : { error: reply.error }));
-    if (this.#decoder === null) return;
-    // The server ends the stream next. The connection is worth waiting for, but not for long.
+    // Mostly the stream ends in the same packet, so that no timer is needed.
+    if (this.#decoder !== null) process.nextTick(() => this.#awaitEnd());
+  }
+
+  /** The server ends the stream after the reply. The connection is worth waiting for, but not for long. */
+  #awaitEnd(): void {
+    if (this.#streamOver) return;
     this.#linger = setTimeout(() => {
       this.#controller?.abort(
         new GatewayError("upstream.protocol", { detail: "a stream that goes on after the reply" }),
@@ -311,14 +330,14 @@ export class Call implements Dispatcher.DispatchHandler {
     this.#linger.unref();
   }
 
-  readonly #onAbort = (): void => {
-    const reason: unknown = this.#request.signal?.reason;
-    this.#fail(
-      reason instanceof GatewayError ? reason : new GatewayError("upstream.reset", { detail: "the caller gave up" }),
-    );
-  };
+  /** As the signal's listener: one object for both the method and its caller's list, none where there is no signal. */
+  handleEvent(): void {
+    this.#fail(abortReason(this.#request.signal));
+  }
 
-  readonly #failWith = (thrown: unknown): void => this.#fail(transportError(thrown));
+  #failWith(thrown: unknown): void {
+    this.#fail(transportError(thrown));
+  }
 
   #tooLarge(): void {
     const detail = `an answer of more than ${this.#conversation.limits.maxMessageBytes} bytes`;
@@ -333,7 +352,7 @@ export class Call implements Dispatcher.DispatchHandler {
 
   #finish(tell: () => void): void {
     this.#ended = true;
-    this.#request.signal?.removeEventListener("abort", this.#onAbort);
+    this.#request.signal?.removeEventListener("abort", this);
     this.#inbound?.end();
     this.#follow?.stop();
     this.#body = null;

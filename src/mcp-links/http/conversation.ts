@@ -97,3 +97,9 @@ export function isCoded(headers: Record<string, string | string[] | undefined>):
   const coding = headers["content-encoding"];
   return coding !== undefined && coding !== "" && coding !== "identity";
 }
+
+/** Why a request ends that its caller gave up: the caller's own reason where it is one of ours (a time limit). */
+export function abortReason(signal: AbortSignal | undefined): GatewayError {
+  const reason: unknown = signal?.reason;
+  return reason instanceof GatewayError ? reason : new GatewayError("upstream.reset", { detail: "the caller gave up" });
+}

@@ -16,6 +16,7 @@ export class EventStream implements Dispatcher.DispatchHandler {
   readonly #decoder: EventDecoder;
   readonly #ended = Promise.withResolvers<StreamEnd>();
   #controller: Dispatcher.DispatchController | null = null;
+  #isOpen = false;
   #cut: GatewayError | null = null;
 
   constructor(conversation: Conversation, onEvent: (event: ServerSentEvent) => void) {
@@ -57,7 +58,10 @@ export class EventStream implements Dispatcher.DispatchHandler {
   ): void {
     if (status < 200) return;
     const isStream = status === 200 && mediaType(headers) === "text/event-stream" && !isCoded(headers);
-    if (isStream) return;
+    if (isStream) {
+      this.#isOpen = true;
+      return;
+    }
     const hadSession = this.#conversation.sessionId !== null;
     const reason =
       status < 300
@@ -87,6 +91,7 @@ export class EventStream implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, thrown: Error): void {
-    this.#ended.resolve({ status: null, isFinal: false, reason: this.#cut ?? transportError(thrown) });
+    const status = this.#isOpen ? 200 : null;
+    this.#ended.resolve({ status, isFinal: false, reason: this.#cut ?? transportError(thrown) });
   }
 }

@@ -1,3 +1,4 @@
+import { steadyClock } from "../../core/clock.ts";
 import { GatewayError } from "../../core/errors.ts";
 import type { JsonText } from "../../jsonrpc/json-slice.ts";
 import { type Conversation, requestHeaders, transportError } from "./conversation.ts";
@@ -13,7 +14,7 @@ export interface FollowOptions {
   readonly headers: Readonly<Record<string, string>>;
   /** Where an earlier stream ended; null begins a new one. */
   readonly from: { readonly lastEventId: string; readonly retryMs: number | null } | null;
-  /** How many connections in a row may bring no event. */
+  /** How many connections in a row may end soon without an event. */
   readonly attempts: number;
   /** One message or batch, unparsed. May throw GatewayError: it is then passed over. */
   onText(text: JsonText): void;
@@ -24,6 +25,8 @@ export interface FollowOptions {
 const MIN_DELAY_MS = 100;
 const FIRST_DELAY_MS = 1_000;
 const MAX_DELAY_MS = 60_000;
+/** A stream that was open for this long was worth its connection, though it said nothing. */
+const LASTING_MS = 5_000;
 
 /**
  * Follows the event stream that GET gives (2025-11-25, Listening for Messages), and resumes it with `Last-Event-ID` after
@@ -80,7 +83,9 @@ export function followEvents(conversation: Conversation, options: FollowOptions)
       if (type === "message" && data !== "" && !stopped) handOn(data);
     });
     stream = current;
+    const openedAt = steadyClock.now();
     const end = await current.open(conversation.upstream.path, headers);
+    if (end.status === 200 && steadyClock.now() - openedAt >= LASTING_MS) fruitless = 0;
     if (current.lastEventId !== "") lastEventId = current.lastEventId;
     retryMs = current.retryMs ?? retryMs;
     return end;

@@ -1,7 +1,9 @@
 import { once } from "node:events";
+import { createServer as createHttpsServer } from "node:https";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
+import { selfSigned } from "../../../test/support/certificate.ts";
 import { answerHandshake, call, channelBench, resultOf, silent } from "../../../test/support/mcp-http-channel.ts";
 import { sendEvents, sendJson } from "../../../test/support/mcp-http-server.ts";
 import { GatewayError } from "../../core/errors.ts";
@@ -230,6 +232,24 @@ describe("a server that", () => {
     await channel.request(call(1, "initialize"), silent);
     await channel.close();
     expect(server.received.at(-1)?.method).toBe("DELETE");
+  });
+});
+
+describe("a server over TLS that", () => {
+  it("shows a certificate nobody vouches for gets no request", async () => {
+    const received: string[] = [];
+    const server = createHttpsServer(selfSigned(), (request, response) => {
+      received.push(request.url ?? "");
+      response.end();
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    bench.onEnd(async () => {
+      server.close();
+      await once(server, "close");
+    });
+    const url = `https://localhost:${(server.address() as AddressInfo).port}/mcp`;
+    expect(await codeOf(bench.channelTo(url).request(call(1), silent))).toBe("upstream.tls");
+    expect(received).toEqual([]);
   });
 });
 

@@ -4,7 +4,7 @@ import { errorReply, type IdText, notificationText, type Reply, requestText } fr
 import { RPC } from "../../jsonrpc/codes.ts";
 import type { ServerSentEvent } from "../../jsonrpc/sse.ts";
 import type { Channel, ChannelEnd, ChannelRequest, ExchangeEvents } from "../types.ts";
-import { type Conversation, requestHeaders } from "./conversation.ts";
+import { abortReason, type Conversation, requestHeaders } from "./conversation.ts";
 import { EventStream, type StreamEnd } from "./event-stream.ts";
 import { withoutMessageHeaders } from "./headers.ts";
 import { Inbound } from "./inbound.ts";
@@ -176,9 +176,4 @@ function endpointPath(conversation: Conversation, data: string): string | null {
   if (!URL.canParse(data, url.href)) return null;
   const target = new URL(data, url.href);
   return target.origin === url.origin ? target.pathname + target.search : null;
-}
-
-function abortReason(signal: AbortSignal | undefined): GatewayError {
-  const reason: unknown = signal?.reason;
-  return reason instanceof GatewayError ? reason : new GatewayError("upstream.reset", { detail: "the caller gave up" });
 }
