@@ -292,3 +292,40 @@ it("passes notifications of the client, and ends with its channel", async () => 
   await link.close();
   expect(await link.closed).toEqual({ reason: "closed", expected: true });
 });
+
+it("finds the request that a message belongs to on legacy SSE, where everything comes on one stream", async () => {
+  const heard: ServerNotification[] = [];
+  const onNotification = (notification: ServerNotification) => heard.push(notification);
+  const progress = (token: unknown) => ({
+    method: "notifications/progress",
+    params: `{"progressToken":${JSON.stringify(token)},"progress":1}`,
+  });
+  const { signal } = new AbortController();
+  const { link } = await open(
+    {
+      "tools/call": async ({ params }, _, { outside }) => {
+        const token: unknown = JSON.parse(params ?? "")._meta?.progressToken;
+        outside().onNotification(progress(token));
+        outside().onNotification(progress(Number(token) + 1));
+        outside().onNotification({ method: "notifications/message", params: "{}" });
+        return outside().onRequest({ method: "roots/list", params: undefined }, signal);
+      },
+    },
+    "sse",
+  );
+  link.listen({ onNotification: vi.fn(), onRequest: vi.fn() });
+  const onRequest = async () => ok({ roots: [] });
+  expect(await call(link, '{"_meta":{"progressToken":"p"}}', { onNotification, onRequest })).toEqual(ok({ roots: [] }));
+  expect(heard).toEqual([progress("p"), { method: "notifications/message", params: "{}" }]);
+});
+
+it("gives what comes with no request to the request begun last where no client listens, and refuses without one", async () => {
+  const { signal } = new AbortController();
+  const asked = { method: "roots/list", params: undefined };
+  const { link, server } = await open(
+    { "tools/call": (_, __, { outside }) => outside().onRequest(asked, signal) },
+    "http",
+  );
+  expect(await call(link, "{}", { onRequest: async () => ok({ roots: [] }) })).toEqual(ok({ roots: [] }));
+  expect(await server.outside().onRequest(asked, signal)).toHaveProperty("error");
+});
