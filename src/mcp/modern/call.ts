@@ -19,7 +19,7 @@ const MAX_ASKED = 16;
  * What a server asks at once arrives in pieces over stdio. A client that asks its user does not notice these milliseconds,
  * and one round more for each piece would cost it much more.
  */
-const GATHER_MS = 10;
+export const GATHER_MS = 10;
 
 /** One POST that waits for the outcome of a call. */
 export interface Waiting {
