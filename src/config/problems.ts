@@ -18,6 +18,8 @@ export function toProblems(
   );
 }
 
+const NAME_OF_SETTING = /^[A-Za-z][A-Za-z_-]{0,39}\d?$/;
+
 function unknownKey(
   schema: z.ZodType,
   path: readonly PropertyKey[],
@@ -27,7 +29,8 @@ function unknownKey(
   const { keys } = lookAt(schema, path);
   const near = suggest(key, keys);
   return {
-    place: placeOf([...path, key]),
+    // A key that is no name of a setting may be a secret in the wrong place, such as the agent id of a policy.
+    place: placeOf([...path, near !== null || NAME_OF_SETTING.test(key) ? key : "?"]),
     message: "unknown setting",
     remedy:
       near !== null

@@ -41,13 +41,15 @@ export function createContainers(gateway: GatewayInput, sources: Sources): Conta
   let policy: MountPolicy | null = null;
   const mounts = () => (policy ??= resolveMounts(gateway, sources));
 
-  const reportAll = (path: readonly string[], problems: readonly string[]) => {
+  const reportAll = (path: readonly string[], judged: readonly string[], problems: readonly string[]) => {
+    const fromVariables = judged.filter((text, i) => text !== "" && sources.isExpanded([...path, i]));
     for (const problem of problems) {
-      // The policy quotes what it judges; here that may come out of a variable.
-      const message = problem.replace(/ ?"(?:[^"\\]|\\.)*"/g, "");
+      // The policy quotes what it judges and names options; here both may come out of a variable.
+      const told = withoutValues(problem);
+      const isTold = fromVariables.some((text) => told.includes(text.split("=", 1)[0] ?? text));
       sources.report({
         place: sources.placeOf(path),
-        message,
+        message: isTold ? "has an argument that is not allowed" : told,
         remedy: "Change it, or allow the folder in gateway.allowed_mount_roots.",
       });
     }
@@ -65,10 +67,10 @@ export function createContainers(gateway: GatewayInput, sources: Sources): Conta
         });
         return null;
       }
-      reportAll([...path, "args"], checkContainerOptions(server.args, mounts()));
+      reportAll([...path, "args"], server.args, checkContainerOptions(server.args, mounts()));
       for (const mount of server.mounts) {
         const problem = checkMount(mount, mounts());
-        reportAll([...path, "mounts"], problem === null ? [] : [problem]);
+        reportAll([...path, "mounts"], server.mounts, problem === null ? [] : [problem]);
       }
       const passed = passedOn(name, server.args, 0, sources);
       const spec = {
@@ -99,7 +101,7 @@ export function createContainers(gateway: GatewayInput, sources: Sources): Conta
       const [first = ""] = args;
       const isPoliced = gateway.require_containers || gateway.allowed_mount_roots !== undefined;
       if (!isPoliced && first !== "run" && first !== "container" && !first.startsWith("-")) return null;
-      reportAll(["servers", name, "args"], checkContainerArgs(args, mounts()));
+      reportAll(["servers", name, "args"], args, checkContainerArgs(args, mounts()));
       const containerName = `bifrost-${name}`;
       const passed = passedOn(name, args, args.indexOf("run") + 1, sources);
       return {
@@ -110,6 +112,13 @@ export function createContainers(gateway: GatewayInput, sources: Sources): Conta
       };
     },
   };
+}
+
+/** A judgement of the mount policy without what it quotes, and without what only looks like an option. */
+function withoutValues(problem: string): string {
+  return problem
+    .replace(/ ?"(?:[^"\\]|\\.)*"/g, "")
+    .replace(/(?<!\S)--?\S+/g, (option) => (/^--?[a-z][a-z-]{0,30}6?$/i.test(option) ? option : "an option"));
 }
 
 /** Options before `run`: the removal of the container needs the same connection. */
@@ -175,7 +184,7 @@ function resolveMounts(gateway: GatewayInput, sources: Sources): MountPolicy {
   for (const problem of problems) {
     sources.report({
       place: sources.placeOf(["gateway", "allowed_mount_roots"]),
-      message: problem.replace(/ ?"(?:[^"\\]|\\.)*"/g, ""),
+      message: withoutValues(problem),
       remedy: 'Write absolute paths below /, such as ["/srv/data:ro"].',
     });
   }

@@ -6,8 +6,13 @@ import { McpServerSchema, ServerName } from "./mcp-server-schema.ts";
 import { CredentialSchema, Id, ServiceSchema } from "./service-schema.ts";
 import { DURATION_TAKES, Duration, HOST_NAME, SecretText, isAddressBlock, setting } from "./setting.ts";
 
-const duration = (fallback: string, env: string, description: string, risk?: string) =>
-  setting(Duration.prefault(fallback), { takes: DURATION_TAKES, description, env: [env], ...(risk ? { risk } : {}) });
+const duration = (fallback: string, env: string | readonly string[], description: string, risk?: string) =>
+  setting(Duration.prefault(fallback), {
+    takes: DURATION_TAKES,
+    description,
+    env: typeof env === "string" ? [env] : env,
+    ...(risk ? { risk } : {}),
+  });
 
 const count = (fallback: number, max: number, env: string, description: string) =>
   setting(
@@ -84,7 +89,7 @@ const Server = z.strictObject({
   ),
   shutdown_timeout: duration(
     "30s",
-    "BIFROST_SHUTDOWN_TIMEOUT",
+    ["BIFROST_SHUTDOWN_TIMEOUT", "MCP_GATEWAY_SHUTDOWN_TIMEOUT"],
     "How long running requests may go on after a stop signal.",
   ),
 });
