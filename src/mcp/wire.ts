@@ -13,6 +13,11 @@ import { createAccess } from "../mcp-policy/access.ts";
 import { createMcpAuthenticate, type McpAuthenticateDeps } from "./authenticate.ts";
 import { createBackends } from "./backends/backends.ts";
 import { createCallPolicy } from "./backends/call-policy.ts";
+import { breakerGuard, filterGuard, filtersOf, limitGuard, payloadGuard } from "./backends/guards.ts";
+import { createRounds } from "./backends/rounds.ts";
+import { createCallLimits } from "../mcp-policy/call-limits.ts";
+import { createPayloadStore, PAYLOAD_MAX_TOTAL_BYTES } from "../mcp-policy/payload-store.ts";
+import { steadyClock } from "../core/clock.ts";
 import { type BuiltInParts, wireBuiltIn } from "./built-in/wire.ts";
 import { createMcpEndpoint, type McpEndpoint } from "./endpoint.ts";
 import { frontDoorFor } from "./front-door.ts";
@@ -69,13 +74,29 @@ export function wireMcp(parts: McpParts, replace: ReplaceMcp = {}): McpWiring {
   const { servers, close: closeServers } = wireServers(parts);
   const watchCaller = createCallerWatch({ clock, changes, keys: gate.keys, openRequests: parts.openRequests });
   const builtIn = wireBuiltIn(parts);
+  const filters = filtersOf(config.mcpServers);
+  const callLimits = createCallLimits();
+  const payloads = createPayloadStore({
+    ...config.gateway.payloads,
+    maxTotalBytes: PAYLOAD_MAX_TOTAL_BYTES,
+    clock,
+    onProblem: (problem, err) => log.warn({ err }, problem),
+  });
   const backends = createBackends({
     servers,
     accessTo: createAccess(),
     builtIn: replace.builtIn?.(builtIn) ?? builtIn,
     log,
     listTimeoutMs: LIST_TIMEOUT_MS,
-    policy: createCallPolicy([]),
+    policy: createCallPolicy([
+      payloadGuard(payloads),
+      filterGuard(filters),
+      limitGuard(callLimits),
+      breakerGuard(config.mcpServers, steadyClock),
+    ]),
+    rounds: createRounds(),
+    isFiltered: (server, tool) => filters.get(server)?.has(tool) ?? false,
+    ended: (conversation) => callLimits.forget(conversation.principalUid, conversation.key),
     admit({ live }: Caller, isUse) {
       if (live === null) return null;
       return isUse ? admit(live, gate) : admitWithoutUse(live, gate);
@@ -123,7 +144,8 @@ export function wireMcp(parts: McpParts, replace: ReplaceMcp = {}): McpWiring {
       endpoint.close();
       legacy.close();
       modern.close();
-      await closeServers();
+      payloads.close();
+      await Promise.all([closeServers(), ...[...filters.values()].map((filter) => filter.close())]);
     },
   };
 }

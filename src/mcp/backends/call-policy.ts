@@ -11,6 +11,8 @@ export interface ToolCall {
   readonly server: DeclaredMcpServer;
   /** The server's own name of it. */
   readonly tool: string;
+  /** It goes on with a call that was counted already, after the client was asked for input. */
+  readonly isFurtherRound: boolean;
 }
 
 /** Watches over one call that may go ahead. Exactly one of the two is called. */

@@ -1,7 +1,7 @@
 import { GatewayError } from "../../core/errors.ts";
 import type { Admission } from "../../gate/admit.ts";
 import { RPC } from "../../jsonrpc/codes.ts";
-import { type JsonText, memberText, stringValue } from "../../jsonrpc/json-slice.ts";
+import { type JsonText, memberText, stringValue, withMembers } from "../../jsonrpc/json-slice.ts";
 import { errorReply, type Reply } from "../../jsonrpc/message.ts";
 import type { ExchangeEvents, Link, LinkRequest, ServerHello, Watch, WatchFilter } from "../../mcp-links/types.ts";
 import type { ServerAccess } from "../../mcp-policy/access.ts";
@@ -12,14 +12,23 @@ import { createCallDeadline } from "./call-deadline.ts";
 import type { CallPolicy } from "./call-policy.ts";
 import { watchServer } from "./change-watch.ts";
 import { filterList } from "./filter-list.ts";
+import type { Rounds } from "./rounds.ts";
 
 export interface ServerBackendDeps {
   readonly policy: CallPolicy;
+  readonly rounds: Rounds;
+  /** Whether results of this tool are filtered: it is listed without `outputSchema`, which they need not match. */
+  isFiltered(server: string, tool: string): boolean;
+  /** A conversation of a session is over. */
+  ended(conversation: Conversation): void;
   /** A place in the caller's limits, and one use where `isUse`. Null: nothing is limited. @throws GatewayError */
   admit(caller: Caller, isUse: boolean): Admission | null | Promise<Admission | null>;
   /** Ends the call when the caller's key is revoked. Returns what removes it. */
   register(caller: Caller, abort: (reason: GatewayError) => void): () => void;
 }
+
+/** What a request takes of the caller's limits: a place in its rate and a use, the place alone, or nothing more. */
+type Cost = "use" | "rate" | "free";
 
 /** One server, as one caller in one conversation may use it. */
 export interface ServerBackend extends Backend {
@@ -56,6 +65,8 @@ export function createServerBackend(
 ): ServerBackend {
   const { caller, server, access, conversation } = facts;
   const { policy } = deps;
+  const { name: serverName } = server.declared;
+  const hasFilters = Object.keys(server.declared.responseFilters).length > 0;
   let events: ExchangeEvents | null = null;
   let level: string | null = null;
   let known: Link | null = null;
@@ -76,10 +87,13 @@ export function createServerBackend(
     const readOnly = access.isReadOnly && (await isReadOnly(name));
     if (!access.allowsTool(name, { readOnly })) throw new GatewayError("mcp.tool_not_allowed");
     access.checkArguments(name, request.params && memberText(request.params, "arguments"));
-    const call = { caller, conversation, server: server.declared, tool: name };
+    const owner = `${conversation.principalUid} ${caller.agentId ?? ""} ${serverName} ${name}`;
+    const isFurtherRound = request.passInputRequired && deps.rounds.isFurther(owner, request.params);
+    const call = { caller, conversation, server: server.declared, tool: name, isFurtherRound };
     const settle = await policy.begin(call, request.params);
     try {
-      const reply = await forward(request, policy.timeoutMs(call), true);
+      const reply = await forward(request, policy.timeoutMs(call), isFurtherRound ? "free" : "use");
+      if (request.passInputRequired) deps.rounds.note(owner, reply);
       return await settle.answered(reply);
     } catch (failure) {
       settle.failed(failure);
@@ -93,8 +107,8 @@ export function createServerBackend(
   }
 
   /** Admitted, timed, and ended by a revocation. */
-  async function forward(request: LinkRequest, timeoutMs: number, isUse: boolean): Promise<Reply> {
-    const pending = deps.admit(caller, isUse);
+  async function forward(request: LinkRequest, timeoutMs: number, cost: Cost): Promise<Reply> {
+    const pending = cost === "free" ? null : deps.admit(caller, cost === "use");
     const admission = pending instanceof Promise ? await pending : pending;
     const deadline = createCallDeadline(request.signal, timeoutMs);
     const forget = deps.register(caller, (reason) => deadline.abort(reason));
@@ -117,13 +131,22 @@ export function createServerBackend(
   }
 
   async function list(request: LinkRequest): Promise<Reply> {
-    const reply = await forward(request, server.declared.toolTimeoutMs, false);
-    if ("error" in reply || access.isUnrestricted) return reply;
-    return { result: allowedOnly(request.method, reply.result, access) };
+    const reply = await forward(request, server.declared.toolTimeoutMs, "rate");
+    if ("error" in reply || (access.isUnrestricted && !hasFilters)) return reply;
+    return { result: allowedOnly(request.method, reply.result, access, offered) };
+  }
+
+  const isFiltered = (tool: string) => hasFilters && deps.isFiltered(serverName, tool);
+
+  /** The Tool object as this gateway can keep what it promises. */
+  function offered(tool: string, element: JsonText): JsonText {
+    return hasFilters && deps.isFiltered(serverName, tool)
+      ? withMembers(element, { outputSchema: undefined })
+      : element;
   }
 
   return {
-    name: server.declared.name,
+    name: serverName,
     get isOpen() {
       return known !== null;
     },
@@ -142,7 +165,7 @@ export function createServerBackend(
       if (method === "tools/call") return callTool(request);
       if (LISTS.has(method)) return list(request);
       assertAllowed(method, params, access);
-      return forward(request, server.declared.toolTimeoutMs, USES.has(method));
+      return forward(request, server.declared.toolTimeoutMs, USES.has(method) ? "use" : "rate");
     },
 
     async notify(method, params) {
@@ -167,10 +190,12 @@ export function createServerBackend(
 
     async catalog() {
       const all = await server.catalog(conversation);
-      if (access.isUnrestricted) return all;
+      if (access.isUnrestricted && !hasFilters) return all;
       return {
         ...all,
-        tools: all.tools.filter(({ name, readOnlyHint }) => access.allowsTool(name, { readOnly: readOnlyHint })),
+        tools: all.tools
+          .filter(({ name, readOnlyHint }) => access.allowsTool(name, { readOnly: readOnlyHint }))
+          .map((tool) => (isFiltered(tool.name) ? { ...tool, json: offered(tool.name, tool.json) } : tool)),
         prompts: all.prompts.filter(({ name }) => access.allowsPrompt(name)),
         resources: all.resources.filter(({ uri }) => access.allowsResource(uri)),
         templates: all.templates.filter(({ uriTemplate }) => access.allowsResource(uriTemplate)),
@@ -178,7 +203,9 @@ export function createServerBackend(
     },
 
     async close() {
-      if (!conversation.shared) await server.release(conversation.key);
+      if (conversation.shared) return;
+      deps.ended(conversation);
+      await server.release(conversation.key);
     },
   };
 }
@@ -215,12 +242,17 @@ function assertAllowed(method: string, params: JsonText | undefined, access: Ser
 
 const ALWAYS: ReadonlySet<string> = new Set(["ping", "server/discover"]);
 
-function allowedOnly(method: string, result: JsonText, access: ServerAccess): JsonText {
+function allowedOnly(
+  method: string,
+  result: JsonText,
+  access: ServerAccess,
+  offered: (tool: string, element: JsonText) => JsonText,
+): JsonText {
   switch (method) {
     case "tools/list":
       return filterList(result, "tools", "name", (name, element) => {
         const readOnly = memberText(memberText(element, "annotations") ?? "{}", "readOnlyHint") === "true";
-        return access.allowsTool(name, { readOnly }) ? element : undefined;
+        return access.allowsTool(name, { readOnly }) ? offered(name, element) : undefined;
       });
     case "prompts/list":
       return filterList(result, "prompts", "name", (name, element) =>
