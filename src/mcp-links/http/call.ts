@@ -16,7 +16,8 @@ import {
 } from "./conversation.ts";
 import { type Follow, followEvents } from "./follow-events.ts";
 import { withoutMessageHeaders } from "./headers.ts";
-import { Inbound, parseMessages } from "./inbound.ts";
+import { Inbound, parseMessages, textOf } from "./inbound.ts";
+import { readRefusal } from "./refusal.ts";
 import { postMessage } from "./send.ts";
 
 /** How a call ended. `status` is that of the answer where there was one, also in failure. */
@@ -229,23 +230,15 @@ export class Call implements Dispatcher.DispatchHandler {
         else this.#stream().take(text);
         if (!this.#ended) throw new GatewayError("upstream.protocol", { detail: "an answer without the reply" });
       } else {
-        this.#readRefusal(status, text);
+        const outcome = readRefusal(text, String(this.#request.id), this.#hadSession && status === 400);
+        const failure = (): GatewayError => statusError(this.#conversation, status, this.#hadSession);
+        if (outcome === "none") throw failure();
+        if (outcome === "session lost") throw new GatewayError("upstream.session_lost", { detail: failure().message });
+        this.#finish(() => this.#end.reply(outcome));
       }
     } catch (thrown) {
       this.#failWith(thrown);
     }
-  }
-
-  /** A JSON-RPC error under a failure status is the server's answer; anything else is none. */
-  #readRefusal(status: number, text: JsonText): void {
-    const [message] = messagesOrNone(text);
-    const failure = statusError(this.#conversation, status, this.#hadSession);
-    if (message?.kind !== "error" || (message.id !== null && message.id !== String(this.#request.id)))
-      this.#fail(failure);
-    // The most copied server of the official SDK says so of a session it has forgotten.
-    else if (status === 400 && this.#hadSession && message.id === null && /"code"\s*:\s*-32000\b/.test(message.error))
-      this.#fail(new GatewayError("upstream.session_lost", { detail: failure.message }));
-    else this.#finish(() => this.#end.reply({ error: message.error }));
   }
 
   #readEvents(): void {
@@ -358,17 +351,4 @@ export class Call implements Dispatcher.DispatchHandler {
     this.#body = null;
     tell();
   }
-}
-
-function messagesOrNone(text: JsonText): ReturnType<typeof parseMessages> {
-  try {
-    return parseMessages(text);
-  } catch {
-    return [];
-  }
-}
-
-function textOf(bytes: Buffer): JsonText {
-  const hasMark = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf;
-  return bytes.toString("utf8", hasMark ? 3 : 0);
 }

@@ -101,5 +101,9 @@ export function isCoded(headers: Record<string, string | string[] | undefined>):
 /** Why a request ends that its caller gave up: the caller's own reason where it is one of ours (a time limit). */
 export function abortReason(signal: AbortSignal | undefined): GatewayError {
   const reason: unknown = signal?.reason;
-  return reason instanceof GatewayError ? reason : new GatewayError("upstream.reset", { detail: "the caller gave up" });
+  if (reason instanceof GatewayError) return reason;
+  const isTimeout = reason instanceof Error && reason.name === "TimeoutError";
+  return new GatewayError(isTimeout ? "upstream.timeout" : "upstream.reset", {
+    detail: isTimeout ? "the caller's time is up" : "the caller gave up",
+  });
 }

@@ -254,6 +254,14 @@ describe("a server over TLS that", () => {
 });
 
 describe("a call", () => {
+  it("that its caller's timeout ends is told as timed out, and the server's connection is cut", async () => {
+    const gone = Promise.withResolvers<void>();
+    const { channel } = await bench.open((_received, response) => void response.on("close", () => gone.resolve()));
+    const reply = channel.request(call(1, "tools/call", { signal: AbortSignal.timeout(50) }), silent);
+    expect(await codeOf(reply)).toBe("upstream.timeout");
+    await gone.promise;
+  });
+
   it("that was aborted before it began sends nothing", async () => {
     const { channel, server } = await bench.open((_received, response) => void response.end());
     expect(await codeOf(channel.request(call(1, "ping", { signal: AbortSignal.abort() }), silent))).toBe(

@@ -107,3 +107,9 @@ export function parseMessages(text: JsonText): readonly Message[] {
     throw new GatewayError("upstream.protocol", { detail: `the server sent what is no message: ${why}` });
   }
 }
+
+/** An answer's body as text, without the byte order mark that some servers put before it. */
+export function textOf(bytes: Buffer): JsonText {
+  const hasMark = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf;
+  return bytes.toString("utf8", hasMark ? 3 : 0);
+}

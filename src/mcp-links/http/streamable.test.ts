@@ -101,6 +101,22 @@ describe("a session", () => {
     });
   });
 
+  it.each([
+    [null, -32000, 400, "upstream.session_lost"],
+    [2, -32000, 400, "reply"],
+    [null, -32600, 400, "reply"],
+    [null, -32000, 500, "reply"],
+  ])("and an error for request %s, code %i, status %i, are told as %s", async (id, code, status, outcome) => {
+    const { channel } = await bench.open((received, response) => {
+      if (!answerHandshake(received, response))
+        sendJson(response, { jsonrpc: "2.0", id, error: { code, message: "no" } }, status);
+    });
+    await channel.request(call(1, "initialize"), silent);
+    const reply = channel.request(call(2), silent);
+    if (outcome === "reply") expect(await reply).toEqual({ error: `{"code":${code},"message":"no"}` });
+    else await expect(reply).rejects.toMatchObject({ code: outcome });
+  });
+
   it("listens once it is confirmed, and resumes after the last event when the stream breaks", async () => {
     let gets = 0;
     const { channel, server } = await bench.open((received, response) => {
