@@ -7,7 +7,7 @@ import type { Backend } from "../backend.ts";
 import type { Refusal } from "../refusals.ts";
 import { type Envelope, severityOf } from "./envelope.ts";
 import type { Exchange } from "./exchange.ts";
-import { inputRequiredText, isAnswer, mayAsk, whyNotAsked } from "./input-requests.ts";
+import { capabilitiesFor, inputRequiredText, isAnswer, mayAsk, whyNotAsked } from "./input-requests.ts";
 import { modernReply } from "./results.ts";
 import type { Suspendable, SuspendedCalls } from "./suspended-calls.ts";
 import { isAccepted, readUrlElicitations, URL_DECLINED, URLS_NOT_DECLARED } from "./url-elicitation.ts";
@@ -77,6 +77,8 @@ export function openCall(parts: CallParts): Call {
   let abandoned = false;
   let state: string | null = null;
   let unwatch: (() => void) | null = null;
+  /** Capabilities that the server needed and the client did not declare, while it ran. */
+  let undeclared: JsonText | null = null;
 
   const call: Call = {
     principal: parts.principal,
@@ -165,7 +167,9 @@ export function openCall(parts: CallParts): Call {
   }
 
   function answering(reply: Reply): (waiting: Waiting) => void {
-    return ({ exchange }) => exchange.answer(modernReply(parts.method, reply));
+    // The server could not do without; 2026-07-28 has an error of its own for that. A result says that it could.
+    const told = "error" in reply && undeclared !== null ? notDeclared(undeclared) : reply;
+    return ({ exchange }) => exchange.answer(modernReply(parts.method, told));
   }
 
   function tell(told: (waiting: Waiting) => void): void {
@@ -241,7 +245,9 @@ export function openCall(parts: CallParts): Call {
     if (!mayAsk(parts.method)) return `${parts.method} cannot ask for input`;
     if (ended || abandoned || signal.aborted) return "the request has ended";
     if (asked.size >= MAX_ASKED) return "too many requests wait for the client";
-    return whyNotAsked(request, waiting?.envelope.client.capabilities ?? parts.client.capabilities);
+    const why = whyNotAsked(request, waiting?.envelope.client.capabilities ?? parts.client.capabilities);
+    if (why !== null) undeclared = capabilitiesFor(request);
+    return why;
   }
 
   /** What a server asks at once goes to the client at once. */
@@ -273,6 +279,11 @@ export function openCall(parts: CallParts): Call {
       exchange.answer(modernReply(parts.method, reply), status === 200 ? { headers } : { status, headers });
     };
   }
+}
+
+function notDeclared(capabilities: JsonText): Reply {
+  const message = "The server needs a capability that this client did not declare";
+  return errorReply(RPC.missingClientCapability, message, { requiredCapabilities: JSON.parse(capabilities) });
 }
 
 /** Of the 2025 era: about the connection, or about what the 2026 era has not. */

@@ -37,6 +37,17 @@ export function whyNotAsked({ method, params }: ServerRequest, capabilities: Jso
   return has("elicitation", "form") || !has("elicitation", "url") ? null : "the client does not elicit by form";
 }
 
+/** What a client would have to declare to be asked this: a ClientCapabilities object. Null where no declaration helps. */
+export function capabilitiesFor({ method, params }: ServerRequest): JsonText | null {
+  if (method === "roots/list") return '{"roots":{}}';
+  const asked: unknown = params === undefined ? {} : JSON.parse(params);
+  const wants = (name: string) => isObject(asked) && asked[name] !== undefined;
+  if (method === "sampling/createMessage")
+    return wants("tools") || wants("toolChoice") ? '{"sampling":{"tools":{}}}' : '{"sampling":{}}';
+  if (method !== "elicitation/create") return null;
+  return isObject(asked) && asked["mode"] === "url" ? '{"elicitation":{"url":{}}}' : '{"elicitation":{}}';
+}
+
 /** Whether the client's answer has the form that the method's result has. */
 export function isAnswer(method: string, answer: JsonText): boolean {
   const value: unknown = JSON.parse(answer);

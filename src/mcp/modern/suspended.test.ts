@@ -158,6 +158,18 @@ describe("a server of the 2025 era that asks its client", () => {
     ]);
   });
 
+  it("that fails for want of what the client did not declare is answered with what must be declared, as HTTP 400", async () => {
+    await using gateway = await startModernClients({
+      hello: async () => HELLO_2025,
+      request: async ({ onRequest }) =>
+        onRequest({ method: "sampling/createMessage", params: "{}" }, new AbortController().signal),
+    });
+    const none = { meta: { "io.modelcontextprotocol/clientCapabilities": {} } };
+    const { status, messages } = await post(gateway.port, "tools/call", call, none);
+    expect(status).toBe(400);
+    expect(messages[0]?.error).toMatchObject({ code: -32021, data: { requiredCapabilities: { sampling: {} } } });
+  });
+
   it("gets an error during a request whose result cannot ask for input", async () => {
     await using gateway = await startModernClients(server(async (ask) => ({ tools: [await ask("roots/list")] })));
     expect((await post(gateway.port, "tools/list")).messages[0]?.result).toMatchObject({ tools: [{ code: -32601 }] });
