@@ -1,5 +1,6 @@
 import { BoundedMap } from "../core/bounded-map.ts";
 import type { Clock } from "../core/clock.ts";
+import { GatewayError } from "../core/errors.ts";
 import { memberText } from "../jsonrpc/json-slice.ts";
 import type { Link } from "../mcp-links/types.ts";
 import type { LinkTerms } from "./link-pool.ts";
@@ -33,6 +34,8 @@ export interface CatalogCache {
   knows(key: string): boolean;
   /** The server said that a list changed. */
   invalidate(part: CatalogPart): void;
+  /** Gives up on what is being read. */
+  stop(): void;
   /** The server may have become another one: everything is read again, and what differs is told. */
   doubt(): void;
 }
@@ -42,7 +45,12 @@ interface Entry {
   /** By part: of which generation the list is, and when it was read. */
   readonly seen: Record<CatalogPart, number>;
   readonly readAtMs: Record<CatalogPart, number>;
-  loading: { readonly promise: Promise<Catalog>; readonly at: Readonly<Record<CatalogPart, number>> } | null;
+  loading: {
+    readonly promise: Promise<Catalog>;
+    readonly at: Readonly<Record<CatalogPart, number>>;
+    /** One of those who wait for it wants a first catalog to be told. */
+    tellFirst: boolean;
+  } | null;
   retryAtMs: number;
 }
 
@@ -59,6 +67,7 @@ export function createCatalogCache(deps: CatalogCacheDeps): CatalogCache {
   const generation = { tools: 0, prompts: 0, resources: 0 };
   /** The generation that clients were told of. */
   const told = { tools: 0, prompts: 0, resources: 0 };
+  const reading = new Set<AbortController>();
   let latest: LoadedCatalog | null = null;
 
   function entryOf(key: string): Entry {
@@ -83,14 +92,15 @@ export function createCatalogCache(deps: CatalogCacheDeps): CatalogCache {
   function load(entry: Entry, terms: LinkTerms, obtain: () => Promise<Link>, tellFirst: boolean): Promise<Catalog> {
     const running = entry.loading;
     if (running) {
+      running.tellFirst ||= tellFirst;
       if (PARTS.every((part) => running.at[part] === generation[part])) return running.promise;
       // Something changed while it was read.
       const again = () => entry.loading?.promise ?? load(entry, terms, obtain, tellFirst);
       return running.promise.then(again, again);
     }
     const at = { ...generation };
-    const promise = loadNow(entry, terms, obtain, tellFirst, at);
-    entry.loading = { at, promise };
+    const promise = loadNow(entry, terms, obtain, at);
+    entry.loading = { at, promise, tellFirst };
     return promise;
   }
 
@@ -98,13 +108,12 @@ export function createCatalogCache(deps: CatalogCacheDeps): CatalogCache {
     entry: Entry,
     terms: LinkTerms,
     obtain: () => Promise<Link>,
-    tellFirst: boolean,
     at: Readonly<Record<CatalogPart, number>>,
   ): Promise<Catalog> {
     const parts = new Set(entry.catalog ? [...untrue(entry), ...old(entry)] : PARTS);
     try {
       const catalog = await read(entry, terms, obtain, parts);
-      return keep(entry, catalog, at, parts, tellFirst);
+      return keep(entry, catalog, at, parts, entry.loading?.tellFirst === true);
     } catch (error) {
       deps.onFailure(error);
       entry.retryAtMs = deps.clock.now() + RETRY_MS;
@@ -122,12 +131,14 @@ export function createCatalogCache(deps: CatalogCacheDeps): CatalogCache {
   ): Promise<LoadedCatalog> {
     const link = await obtain();
     const stop = new AbortController();
+    reading.add(stop);
     const cancel = deps.schedule.after(deps.timeoutMs, () => stop.abort(deps.timedOut()));
     try {
       const reader = { link, client: terms.facts, headers: terms.headers, signal: stop.signal };
       return await readCatalog(reader, parts, entry.catalog ?? latest, deps.http && link.era === "2026");
     } finally {
       cancel();
+      reading.delete(stop);
     }
   }
 
@@ -190,6 +201,9 @@ export function createCatalogCache(deps: CatalogCacheDeps): CatalogCache {
     knows: (key) => Boolean(entries.peek(key)?.catalog),
     invalidate(part) {
       told[part] = ++generation[part];
+    },
+    stop() {
+      for (const stop of reading) stop.abort(new GatewayError("gateway.draining"));
     },
     doubt() {
       for (const part of PARTS) generation[part]++;

@@ -249,6 +249,7 @@ export function createMcpServer(declared: DeclaredMcpServer, deps: McpServerDeps
       closed = true;
       watchdog.stop();
       stopKeepalive();
+      cache.stop();
       listeners.stop();
       health.stop();
       await pool.close(graceMs);
