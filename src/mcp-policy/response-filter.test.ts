@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it, vi } from "vitest";
 import type { GatewayError } from "../core/errors.ts";
 import { createResponseFilters } from "./response-filter.ts";
 
@@ -23,15 +23,17 @@ const PROGRAMS = {
   own: "def double: . * 2; # a comment\n.n | double # another",
   import: 'import "x" as x; 1',
 };
-const filters = createResponseFilters(PROGRAMS, { timeoutMs: 1_000, maxWaiting: 50, idleMs: 60_000 });
-afterAll(() => filters.close());
+const filters = createResponseFilters(PROGRAMS, { timeoutMs: 30_000, maxWaiting: 50, idleMs: 60_000 });
+/** For programs that never end. */
+const hurried = createResponseFilters(PROGRAMS, { timeoutMs: 500, maxWaiting: 50, idleMs: 60_000 });
+afterAll(() => Promise.all([filters.close(), hurried.close()]));
 
 const resultOf = (text: string, more: object = {}) => JSON.stringify({ content: [{ type: "text", text }], ...more });
 const people = '[{"name":"Ada","secret":1},{"name":"Bob","secret":2}]';
 const apply = async (tool: string, result: string) => JSON.parse(await filters.apply(tool, result)) as unknown;
-const codeOf = async (tool: string, result = resultOf(people)) => {
+const codeOf = async (tool: string, from = filters) => {
   try {
-    return await filters.apply(tool, result);
+    return await from.apply(tool, resultOf(people));
   } catch (error) {
     return (error as GatewayError).code;
   }
@@ -112,8 +114,9 @@ describe("a response filter", () => {
     ["text", "takes all memory by a text"],
     ["recursion", "recurs without end"],
   ])("withholds the result where the program %s: it %s", async (tool) => {
-    expect(await codeOf(tool)).toBe("mcp.filter_failed");
-    expect(await codeOf("names")).toContain("Ada");
+    expect(await codeOf(tool, hurried)).toBe("mcp.filter_failed");
+    // A machine under load may be too slow for the hurry; what counts is that it works again.
+    await vi.waitFor(async () => expect(await codeOf("names", hurried)).toContain("Ada"), { timeout: 20_000 });
   });
 
   it("says nothing of the data when it fails", async () => {
