@@ -172,6 +172,8 @@ describe("problems of the configuration", () => {
     ["a = \n", "bifrost.toml:1:5"],
     ["[server]\nport = 1\nport = 2\n", "bifrost.toml:3:1"],
     ['{ "server": { "port": 1, } }', "bifrost.toml:1:"],
+    ['{ "mcpServers": { "a": {\n "tools": [],\n "tools": ["*"] } } }', "bifrost.toml:3:2"],
+    ['{ "a": [1, { "b": 1, "\\u0062": 2 }] }', "bifrost.toml:1:22"],
   ])("name line and column of %j", (text, place) => {
     const file = text.startsWith("{") ? "bifrost.conf" : "bifrost.toml";
     const problems = problemsOf(() => loadConfig({ file, env: {}, readFile: () => text }));

@@ -1,6 +1,9 @@
 import { extname } from "node:path";
 import { TomlError, parse as parseToml } from "smol-toml";
+import { elements, members } from "../jsonrpc/json-slice.ts";
 import { ConfigError } from "./model.ts";
+
+const MAX_DEPTH = 32;
 
 /**
  * The file's content as plain data: JSON or TOML by the extension, else by the first character. Problems
@@ -29,7 +32,7 @@ function tableIn(path: string, data: unknown): Record<string, unknown> {
 
 function fromToml(path: string, text: string): unknown {
   try {
-    return parseToml(text, { unsafeKeyBehaviour: "throw", maxDepth: 32 });
+    return parseToml(text, { unsafeKeyBehaviour: "throw", maxDepth: MAX_DEPTH });
   } catch (error) {
     const at = error instanceof TomlError ? `${path}:${error.line}:${error.column}` : path;
     throw unreadable(at, "not valid TOML", "Correct the syntax there; text needs quotes, tables are written [name].");
@@ -37,8 +40,9 @@ function fromToml(path: string, text: string): unknown {
 }
 
 function fromJson(path: string, text: string): unknown {
+  let data: unknown;
   try {
-    return JSON.parse(text, (key, value: unknown) => {
+    data = JSON.parse(text, (key, value: unknown) => {
       if (key === "__proto__") throw unreadable(path, "has a key named __proto__", "Remove it.");
       return value;
     });
@@ -47,15 +51,40 @@ function fromJson(path: string, text: string): unknown {
     // V8 quotes the text around the mistake; only the position is taken from its message.
     const message = error instanceof Error ? error.message : "";
     const position = /at position (\d+)/.exec(message)?.[1];
-    const offset = position === undefined ? text.length : Number(position);
-    const before = text.slice(0, offset).split("\n");
-    const at = `${path}:${before.length}:${(before.at(-1)?.length ?? 0) + 1}`;
     throw unreadable(
-      at,
+      placeIn(path, text, position === undefined ? text.length : Number(position)),
       "not valid JSON",
       "Correct the syntax there: double quotes, no comments, no comma at the end.",
     );
   }
+  const twice = repeatedName(text, 0, 0);
+  if (twice !== null) {
+    throw unreadable(placeIn(path, text, twice), "the same name a second time in one object", "Keep one of the two.");
+  }
+  return data;
+}
+
+/**
+ * Where an object of a valid JSON text names a member again, or null. The last one would win without a word, also over a
+ * restriction that was meant (RFC 8259 §4). Deeper than any setting is nobody's.
+ */
+function repeatedName(text: string, at: number, depth: number): number | null {
+  if (depth > MAX_DEPTH) return null;
+  const seen = new Set<string>();
+  for (const { name, nameStart } of members(text, at)) {
+    if (seen.has(name)) return nameStart;
+    seen.add(name);
+  }
+  for (const { start } of [...members(text, at), ...elements(text, at)]) {
+    const found = repeatedName(text, start, depth + 1);
+    if (found !== null) return found;
+  }
+  return null;
+}
+
+function placeIn(path: string, text: string, offset: number): string {
+  const before = text.slice(0, offset).split("\n");
+  return `${path}:${before.length}:${(before.at(-1)?.length ?? 0) + 1}`;
 }
 
 function unreadable(place: string, message: string, remedy: string): ConfigError {
