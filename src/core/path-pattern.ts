@@ -33,21 +33,22 @@ function compileGlob(pattern: string): (path: string) => boolean {
 /** Runs all ways to match side by side: `reached[i]` is whether the first i tokens match the text so far. */
 function matchTokens(tokens: readonly string[], path: string): boolean {
   let reached = closure(tokens, new Uint8Array(tokens.length + 1).fill(1, 0, 1));
+  let next = new Uint8Array(tokens.length + 1);
   for (const char of path) {
-    const next = new Uint8Array(tokens.length + 1);
+    next.fill(0);
     for (let i = 0; i < tokens.length; i++) {
       if (!reached[i]) continue;
       const token = tokens[i];
       if (token === "**" || (token === "*" && char !== "/")) next[i] = 1;
       else if (token === char) next[i + 1] = 1;
     }
-    reached = closure(tokens, next);
+    [reached, next] = [closure(tokens, next), reached];
   }
   return reached[tokens.length] === 1;
 }
 
 /** A star may also match nothing. */
-function closure(tokens: readonly string[], reached: Uint8Array): Uint8Array {
+function closure(tokens: readonly string[], reached: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   for (let i = 0; i < tokens.length; i++) {
     if (reached[i] && (tokens[i] === "*" || tokens[i] === "**")) reached[i + 1] = 1;
   }
