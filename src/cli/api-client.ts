@@ -39,6 +39,11 @@ export interface Api {
   get(path: string, options?: RequestOptions): Promise<Item>;
   /** The reply's body; an empty object where it has none. */
   send(method: "POST" | "PUT" | "DELETE", path: string, options?: RequestOptions): Promise<Item>;
+  /**
+   * One POST of a JSON text with the credential, for what is not the management API. The answer is given as it is, whatever
+   * its status, and may be a stream. @param timeoutMs to its end
+   */
+  post(path: string, body: string, headers: Readonly<Record<string, string>>, timeoutMs: number): Promise<Response>;
   /** Follows the pages until the limit. `more` tells whether there are more. */
   list(path: string, options: ListOptions): Promise<{ items: Item[]; more: boolean }>;
 }
@@ -49,6 +54,8 @@ export function createApi(options: ApiOptions): Api {
     url: options.url,
     get: async (path, request) => toItem((await call("GET", path, request)).body),
     send: async (method, path, request) => toItem((await call(method, path, request)).body),
+    post: (path, body, headers, timeoutMs) =>
+      send(options, new URL(path, options.url), "POST", { body, headers, timeoutMs }),
     async list(path, { query = {}, limit }) {
       const items: Item[] = [];
       let cursor: string | undefined;
@@ -83,23 +90,10 @@ async function callOnce(
 ): Promise<{ body: unknown; nextCursor: string | null }> {
   const url = new URL(path, options.url);
   for (const [name, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(name, value);
-  let response: Response;
+  const json = body === undefined ? undefined : JSON.stringify(body);
+  const response = await send(options, url, method, { body: json, headers, timeoutMs: TIMEOUT_MS });
   let text: string;
   try {
-    response = await fetch(url, {
-      method,
-      // A redirect would carry the secret elsewhere.
-      redirect: "error",
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-      headers: {
-        accept: "application/json",
-        ...(body === undefined ? {} : { "content-type": "application/json" }),
-        ...(options.secret === null ? {} : { authorization: `Bearer ${options.secret}` }),
-        ...(options.org === null ? {} : { "x-org-id": options.org }),
-        ...headers,
-      },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
     text = await response.text();
   } catch (error) {
     throw unreachable(options.url, error);
@@ -108,6 +102,33 @@ async function callOnce(
   if (!response.ok) throw refusal(options, response.status, parsed);
   if (text !== "" && parsed === undefined) throw notOurs(options.url);
   return { body: parsed, nextCursor: response.headers.get("x-next-cursor") };
+}
+
+async function send(
+  options: ApiOptions,
+  url: URL,
+  method: string,
+  request: { body: string | undefined; headers: Readonly<Record<string, string>>; timeoutMs: number },
+): Promise<Response> {
+  const { body, headers, timeoutMs } = request;
+  try {
+    return await fetch(url, {
+      method,
+      // A redirect would carry the secret elsewhere.
+      redirect: "error",
+      signal: AbortSignal.timeout(timeoutMs),
+      headers: {
+        accept: "application/json",
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+        ...(options.secret === null ? {} : { authorization: `Bearer ${options.secret}` }),
+        ...(options.org === null ? {} : { "x-org-id": options.org }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body }),
+    });
+  } catch (error) {
+    throw unreachable(options.url, error, timeoutMs);
+  }
 }
 
 function refusal(options: ApiOptions, status: number, body: unknown): CliFailure {
@@ -130,7 +151,8 @@ function refusal(options: ApiOptions, status: number, body: unknown): CliFailure
   });
 }
 
-function unreachable(url: string, error: unknown): CliFailure {
+/** Also for a connection that breaks off. */
+export function unreachable(url: string, error: unknown, timeoutMs = TIMEOUT_MS): CliFailure {
   const cause = error instanceof Error ? (error.cause ?? error) : error;
   const reason = cause instanceof Error && "code" in cause ? String(cause.code) : "";
   const why =
@@ -139,7 +161,7 @@ function unreachable(url: string, error: unknown): CliFailure {
       : reason === "ENOTFOUND" || reason === "EAI_AGAIN"
         ? "the host name is unknown"
         : error instanceof Error && error.name === "TimeoutError"
-          ? `no answer within ${TIMEOUT_MS / 1000} s`
+          ? `no answer within ${timeoutMs / 1000} s`
           : reason || "the connection failed";
   return new CliFailure(EXIT.unreachable, `Cannot reach the gateway at ${url}: ${why}.`, {
     code: "cli.unreachable",

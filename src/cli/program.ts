@@ -4,6 +4,7 @@ import { addCheckCommand } from "./commands/check.ts";
 import { addConfigCommands } from "./commands/config.ts";
 import { addKeyCommands } from "./commands/key.ts";
 import { addLoginCommands } from "./commands/login.ts";
+import { addMcpCommands } from "./commands/mcp.ts";
 import { addMigrateCommand } from "./commands/migrate.ts";
 import { addOrgCommands } from "./commands/org.ts";
 import { addReencryptCommand } from "./commands/reencrypt.ts";
@@ -70,6 +71,7 @@ export function createProgram(terminal: Terminal): Command {
   addRootKeyCommands(program, terminal);
   addServiceCommands(program, terminal);
   addKeyCommands(program, terminal);
+  addMcpCommands(program, terminal);
   addServiceAccountCommands(program, terminal);
   addUserCommands(program, terminal);
   addOrgCommands(program, terminal);

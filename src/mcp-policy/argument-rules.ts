@@ -13,7 +13,7 @@ export interface CompiledRule {
 }
 
 /** A longer text is allowed by `**` alone, or where it is named literally: what a comparison costs stays bounded. */
-const MAX_COMPARED = 8_192;
+const MAX_COMPARED = 2_048;
 
 /**
  * Fails closed: what is missing, named twice, null, an object or an empty array is not allowed, and of an array each element
