@@ -14,6 +14,9 @@ import { NOBODY, type Wire } from "./wire.ts";
 /** Time for a new session where the server has forgotten the old one. */
 const RENEWAL_MS = 30_000;
 
+/** Time for the gateway's own requests: a server that leaves one unanswered holds up nothing for ever. */
+const OWN_REQUEST_MS = 30_000;
+
 /** One request on its way, under the id that the server knows. */
 interface Exchange {
   readonly request: LinkRequest;
@@ -89,7 +92,8 @@ export async function openInitializedLink(wire: Wire, options: LinkOptions): Pro
   }
 
   function askOnce(method: string, params: JsonText): Promise<Reply> {
-    return channel.request({ id: wire.nextId(), method, params, headers, signal: undefined }, outside);
+    const signal = AbortSignal.timeout(OWN_REQUEST_MS);
+    return channel.request({ id: wire.nextId(), method, params, headers, signal }, outside);
   }
 
   function ask(method: string, params: JsonText): Promise<Reply> {

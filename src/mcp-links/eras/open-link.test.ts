@@ -177,3 +177,15 @@ it.each(["2025", "2026"] as const)("closes the channel when the signal aborts wh
   await expect(link).rejects.toBe(reason);
   expect(await opened[0]?.channel.closed).toMatchObject({ expected: true });
 });
+
+it("closes a channel that was opened too late", async () => {
+  const abort = new AbortController();
+  const server = createScriptedChannel("stdio", {});
+  const opened = Promise.withResolvers<Channel>();
+  const link = openLink(() => opened.promise, { ...base, signal: abort.signal });
+  abort.abort(new GatewayError("upstream.timeout"));
+  await expect(link).rejects.toMatchObject({ code: "upstream.timeout" });
+  opened.resolve(server.channel);
+  expect(await server.channel.closed).toMatchObject({ expected: true });
+  expect(server.got).toEqual([]);
+});

@@ -27,19 +27,38 @@ export async function openLink(openChannel: () => Promise<Channel>, given: OpenL
   const options: LinkOptions = { ...LINK_DEFAULTS, ...given };
   const { signal } = options;
   let wire: Wire | undefined;
-  const rewire = async (): Promise<Wire> => {
+  async function rewire(): Promise<Wire> {
     await wire?.channel.close();
-    if (signal?.aborted) throw cancelled(signal);
-    wire = createWire(await openChannel(), options.headers);
+    const channel = await openChannel();
+    if (signal?.aborted) {
+      await channel.close();
+      throw cancelled(signal);
+    }
+    wire = createWire(channel, options.headers);
     return wire;
-  };
+  }
   try {
-    const link = options.era === "2026" ? await open2026First(rewire, options) : await open2025First(rewire, options);
-    if (signal?.aborted) throw cancelled(signal);
-    return link;
+    const opening = options.era === "2026" ? open2026First(rewire, options) : open2025First(rewire, options);
+    return await untilAborted(opening, signal);
   } catch (error) {
     await wire?.channel.close();
     throw signal?.aborted ? cancelled(signal) : toGatewayError(error);
+  }
+}
+
+/** Not everything that is waited for takes a signal. What goes on after it fails, because its channel is closed. */
+async function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  let stop = (): void => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(cancelled(signal));
+  });
+  if (signal.aborted) stop();
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    return await Promise.race([aborted, work]);
+  } finally {
+    signal.removeEventListener("abort", stop);
   }
 }
 

@@ -15,6 +15,9 @@ const TRIES_UNANSWERED = 3;
 /** A stream that lived shorter counts as failed: a server that takes and drops streams is not asked again at once. */
 const HEALTHY_MS = 10_000;
 
+/** Time for a server to say what it agrees to. A stream that stays silent is given up. */
+const ACKNOWLEDGED_MS = 30_000;
+
 /** The server will never accept this; asking again is of no use. */
 const FINAL = [RPC.methodNotFound, RPC.invalidParams].map(String);
 
@@ -164,15 +167,20 @@ function openStream(
 ): Stream {
   const id = deps.nextId();
   const abort = new AbortController();
-  const startedMs = steadyClock.now();
+  let agreedAtMs: number | null = null;
   let acknowledge: (agreed: WatchFilter | null) => void;
   const acknowledged = new Promise<WatchFilter | null>((resolve) => (acknowledge = resolve));
+  const limit = setTimeout(() => abort.abort(), ACKNOWLEDGED_MS);
+  limit.unref();
   const events: ExchangeEvents = {
     onNotification(notification) {
       const { method, params } = notification;
       if (abort.signal.aborted) return;
-      if (method === "notifications/subscriptions/acknowledged") acknowledge(readFilter(params));
-      else if (isChange(method)) onChange({ method, params: withoutSubscriptionId(params) });
+      if (method === "notifications/subscriptions/acknowledged") {
+        clearTimeout(limit);
+        agreedAtMs ??= steadyClock.now();
+        acknowledge(readFilter(params));
+      } else if (isChange(method)) onChange({ method, params: withoutSubscriptionId(params) });
       else deps.onStray(notification);
     },
     onRequest: async () => errorReply(RPC.methodNotFound, "servers ask nothing in this revision"),
@@ -182,8 +190,13 @@ function openStream(
     (reply) => ("error" in reply && FINAL.includes(memberText(reply.error, "code") ?? "") ? "final" : lived()),
     () => lived(),
   );
-  const lived = (): "failed" | "healthy" => (steadyClock.now() - startedMs < HEALTHY_MS ? "failed" : "healthy");
-  void ended.then(() => acknowledge(null));
+  function lived(): "failed" | "healthy" {
+    return agreedAtMs !== null && steadyClock.now() - agreedAtMs >= HEALTHY_MS ? "healthy" : "failed";
+  }
+  void ended.then(() => {
+    clearTimeout(limit);
+    acknowledge(null);
+  });
   return { id, acknowledged, ended, close: () => abort.abort() };
 }
 
