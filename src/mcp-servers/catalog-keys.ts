@@ -12,6 +12,8 @@ export interface CatalogKeys {
   fits(own: Slot, conversation: Conversation): boolean;
   /** Whether the conversation's lists may be read over a link that does not carry its identity. */
   isAnonymous(terms: LinkTerms): boolean;
+  /** The era to ask for on behalf of a client of this one: nothing is asked in vain twice. */
+  eraFor(era: Era): Era;
   learnEra(asked: Era, spoken: Era): void;
   learnScope(catalog: LoadedCatalog): void;
   /** It may speak other eras now. */
@@ -28,15 +30,15 @@ export function createCatalogKeys(http: boolean): CatalogKeys {
   /** Whether lists are for one identity only (`cacheScope`, 2026-07-28); null: not known yet. */
   let privateLists: boolean | null = null;
 
+  const eraFor = (era: Era) => (notSpoken.has(era) ? otherEra(era) : era);
   const isAnonymous = ({ headers }: LinkTerms) =>
     !http || privateLists === false || canonicalJson(JSON.stringify(headers)) === "{}";
 
   return {
     keyOf(terms) {
       const { era, headers, facts } = terms;
-      const spoken = notSpoken.has(era) ? otherEra(era) : era;
       const identity = isAnonymous(terms) ? "" : canonicalJson(JSON.stringify(headers));
-      return `${spoken} ${canonicalJson(facts.capabilities)} ${identity}`;
+      return `${eraFor(era)} ${canonicalJson(facts.capabilities)} ${identity}`;
     },
     fits(own, conversation) {
       const era = own.bare?.era ?? own.terms.era;
@@ -44,7 +46,9 @@ export function createCatalogKeys(http: boolean): CatalogKeys {
       return canonicalJson(conversation.facts.capabilities) === NO_CAPABILITIES;
     },
     isAnonymous,
+    eraFor,
     learnEra(asked, spoken) {
+      notSpoken.delete(spoken);
       if (asked !== spoken) notSpoken.add(asked);
     },
     learnScope({ hints }) {

@@ -256,6 +256,14 @@ it("learns which era a server does not speak, and then hands its process over to
   expect(fake.attempts).toBe(1);
 });
 
+it("asks a server once for an era that it does not speak", async () => {
+  const { server, fake } = registryOf(declaredStdio("files"));
+  fake.era = "2025";
+  await callOnce(server, "a", { era: "2026" });
+  await callOnce(server, "b", { era: "2026" });
+  expect(fake.links.map(({ options }) => options.era)).toEqual(["2026", "2025"]);
+});
+
 it("gives a client a link of its own era where the server may speak it", async () => {
   const { server, servers, fake } = registryOf(declaredStdio("files"));
   servers.start();

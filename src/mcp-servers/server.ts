@@ -103,7 +103,7 @@ export function createMcpServer(declared: DeclaredMcpServer, deps: McpServerDeps
     schedule,
     startupTimeoutMs: declared.startupTimeoutMs,
     ...placesOf(declared, deps.sharedIdleMs),
-    open: (terms, signal) => openCounted(declared, terms, signal, deps),
+    open: (terms, signal) => openCounted(declared, { ...terms, era: keys.eraFor(terms.era) }, signal, deps),
     suits: (own, conversation) => !http && keys.fits(own, conversation),
     onOpened,
     onOpenFailed,
@@ -132,7 +132,7 @@ export function createMcpServer(declared: DeclaredMcpServer, deps: McpServerDeps
   function onOpened(slot: Slot, link: Link): void {
     // Another version may speak another era.
     if (said && said.hello.info !== link.hello.info) keys.forgetEras();
-    keys.learnEra(slot.terms.era, link.era);
+    keys.learnEra(keys.eraFor(slot.terms.era), link.era);
     said = { hello: link.hello, era: link.era };
     watchdog.opened();
     hear(slot);
