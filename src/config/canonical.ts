@@ -7,6 +7,7 @@ import { ConfigSchema } from "./schema.ts";
 import { factsOf } from "./setting.ts";
 import { refuseUnsupported } from "./unsupported.ts";
 import { unwrap } from "./walk.ts";
+import { isTable } from "./table.ts";
 
 /** A file's or document's settings under the names of the schema, with how they were written. */
 export interface CanonicalSettings {
@@ -147,8 +148,4 @@ function tableOf(entries: readonly (readonly [string, unknown])[]): Record<strin
 
 function idOf(path: readonly PropertyKey[]): string {
   return path.map(String).join("\0");
-}
-
-function isTable(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

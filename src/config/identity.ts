@@ -3,6 +3,7 @@ import type { GatewayInput } from "./gateway-schema.ts";
 import type { GatewayAgent } from "./model.ts";
 import { type Sources, readSecret } from "./secret-source.ts";
 import { suggest } from "./suggest.ts";
+import { isTable } from "./table.ts";
 
 /** The built-in tools: a server that is always there. */
 const BUILT_IN = "bifrost";
@@ -136,8 +137,4 @@ function flawOf(text: string): string | null {
   if (text.trim() !== text) return "has blanks around it, which a header loses";
   if (!/^[\x20-\x7e]*$/.test(text)) return "has characters that a header cannot carry";
   return text.length > 4_096 ? "longer than 4096 characters" : null;
-}
-
-function isTable(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

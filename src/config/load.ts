@@ -7,6 +7,7 @@ import { dotted, toProblems } from "./problems.ts";
 import { resolveConfig } from "./resolve.ts";
 import { type ConfigInput, ConfigSchema } from "./schema.ts";
 import { checkStdinIdentity, parseStdin, STDIN, takeCustomSchemas } from "./stdin-format.ts";
+import { isTable } from "./table.ts";
 
 export { type Config, ConfigError } from "./model.ts";
 
@@ -193,10 +194,6 @@ function removeAt(from: unknown, path: readonly PropertyKey[]): void {
   if (rest.length === 0) delete from[String(head)];
   else if (Array.isArray(from[String(head)])) delete from[String(head)];
   else removeAt(from[String(head)], rest);
-}
-
-function isTable(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function keysOf(value: unknown): string[] {

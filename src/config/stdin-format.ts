@@ -2,6 +2,7 @@ import type { ConfigProblem } from "./model.ts";
 import { parseJson } from "./parse-file.ts";
 import { dotted } from "./problems.ts";
 import { suggest } from "./suggest.ts";
+import { isTable } from "./table.ts";
 
 /** How problems name a document that came on standard input. */
 export const STDIN = "(standard input)";
@@ -37,8 +38,7 @@ export function takeCustomSchemas(settings: Record<string, unknown>, problems: C
   const schemas = settings["customSchemas"];
   delete settings["customSchemas"];
   if (schemas === undefined) return;
-  const isTable = typeof schemas === "object" && schemas !== null && !Array.isArray(schemas);
-  if (!isTable) {
+  if (!isTable(schemas)) {
     problems.push({
       place: "customSchemas",
       message: "not a table",
@@ -67,15 +67,14 @@ export function checkStdinIdentity(
   problems: ConfigProblem[],
 ): void {
   const gateway = settings["gateway"];
-  if (typeof gateway !== "object" || gateway === null || Array.isArray(gateway)) return;
-  const fields = gateway as Record<string, unknown>;
+  if (!isTable(gateway)) return;
   const remedy = 'Write "agentId" with a random value, such as the output of: openssl rand -hex 32';
-  if (fields["agent_id"] === "") problems.push({ place: written("agent_id"), message: "empty", remedy });
-  else if (fields["agent_id"] === undefined && fields["api_key"] === "") {
+  if (gateway["agent_id"] === "") problems.push({ place: written("agent_id"), message: "empty", remedy });
+  else if (gateway["agent_id"] === undefined && gateway["api_key"] === "") {
     problems.push({ place: written("api_key"), message: "empty", remedy });
   } else if (
-    ["agent_id", "api_key", "agent_ids"].every((name) => fields[name] === undefined) &&
-    fields["auth"] !== "none"
+    ["agent_id", "api_key", "agent_ids"].every((name) => gateway[name] === undefined) &&
+    gateway["auth"] !== "none"
   ) {
     problems.push({ place: "gateway.agentId", message: "missing", remedy });
   }

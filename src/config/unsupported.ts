@@ -1,3 +1,5 @@
+import { isTable } from "./table.ts";
+
 /** What {@link refuseUnsupported} tells its caller. */
 interface Outlets {
   readonly report: (path: readonly PropertyKey[], message: string, remedy: string) => void;
@@ -67,8 +69,4 @@ function entriesOf(value: unknown): [string, unknown][] {
 
 function snake(key: string): string {
   return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`).replaceAll("-", "_");
-}
-
-function isTable(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
