@@ -1,3 +1,14 @@
+import {
+  CallToolResultSchema,
+  CompleteResultSchema,
+  EmptyResultSchema,
+  GetPromptResultSchema,
+  ListPromptsResultSchema,
+  ListResourcesResultSchema,
+  ListResourceTemplatesResultSchema,
+  ListToolsResultSchema,
+  ReadResourceResultSchema,
+} from "@modelcontextprotocol/sdk/types.js";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { openLink } from "../../src/mcp-links/eras/open-link.ts";
 import { openHttpChannel } from "../../src/mcp-links/http/open-channel.ts";
@@ -173,6 +184,26 @@ it("gives a 2026 server over HTTP the headers that its tool wants, though the cl
   const result = await call(link, "test_x_mcp_header", {}, "", '{"region":"Köln"}');
   expect(result).not.toHaveProperty("error");
   expect(result).not.toHaveProperty("isError");
+});
+
+it("may leave what 2026 adds to results in them: official clients of 2025 take it, but for empty results", () => {
+  const added = {
+    resultType: "complete",
+    ttlMs: 1,
+    cacheScope: "public",
+    _meta: { "io.modelcontextprotocol/serverInfo": {} },
+  };
+  const accepts = (schema: { safeParse(value: unknown): { success: boolean } }, result: object) =>
+    schema.safeParse({ ...result, ...added }).success;
+  expect(accepts(CallToolResultSchema, { content: [] })).toBe(true);
+  expect(accepts(ListToolsResultSchema, { tools: [] })).toBe(true);
+  expect(accepts(ListPromptsResultSchema, { prompts: [] })).toBe(true);
+  expect(accepts(GetPromptResultSchema, { messages: [] })).toBe(true);
+  expect(accepts(ListResourcesResultSchema, { resources: [] })).toBe(true);
+  expect(accepts(ListResourceTemplatesResultSchema, { resourceTemplates: [] })).toBe(true);
+  expect(accepts(ReadResourceResultSchema, { contents: [] })).toBe(true);
+  expect(accepts(CompleteResultSchema, { completion: { values: [] } })).toBe(true);
+  expect(accepts(EmptyResultSchema, {})).toBe(false);
 });
 
 it("hands a 2026 client the questions of a 2026 server", async () => {

@@ -103,13 +103,13 @@ it.each([['"t-1"'], ["7"], ['"1"']])("restores the progress token %s that it rep
   expect(heard).toEqual([{ method: "notifications/progress", params: `{"progressToken":${token},"progress":0.50}` }]);
 });
 
-it("takes the envelope of a 2026 client out, and tells the server the log level that was in it once", async () => {
+it("takes the envelope of a 2026 client out, and tells the server the most verbose log level that was in one", async () => {
   const { link, server } = await open({ "logging/setLevel": () => ok(), "tools/call": () => ok() });
   const envelope =
     '"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},' +
     '"io.modelcontextprotocol/logLevel":"debug","io.modelcontextprotocol/clientInfo":{}';
   await call(link, `{"name":"t","_meta":{${envelope}}}`);
-  await call(link, `{"name":"t","_meta":{"mine":1,${envelope}}}`);
+  await call(link, `{"name":"t","_meta":{"mine":1,${envelope.replace('"debug"', '"error"')}}}`);
   expect(server.got.slice(2).map(({ method, params }) => [method, params])).toEqual([
     ["logging/setLevel", '{"level":"debug"}'],
     ["tools/call", '{"name":"t"}'],

@@ -104,7 +104,7 @@ export async function openInitializedLink(wire: Wire, options: LinkOptions): Pro
     const { method, signal } = request;
     const id = wire.nextId();
     const { params, token, logLevel: level } = forInitializedServer(request.params, id);
-    if (level !== undefined && level !== logLevel) await followLogLevel(level);
+    if (level !== undefined && isMoreVerbose(level, logLevel)) await followLogLevel(level);
     exchanges.set(id, { request, token });
     try {
       return await channel.request(
@@ -153,7 +153,10 @@ export async function openInitializedLink(wire: Wire, options: LinkOptions): Pro
     return last ?? listener ?? NOBODY;
   }
 
-  /** A 2026 client says with each request which messages it wants; this server is told when that differs from before. */
+  /**
+   * A 2026 client says with each request which messages it wants, and this server has one level for all. It is told the
+   * most verbose that was wanted: what a request did not want is not passed to its client, but what is not sent is lost.
+   */
   async function followLogLevel(level: string): Promise<void> {
     logLevel = level;
     if (memberText(hello.capabilities, "logging") === undefined) return;
@@ -194,6 +197,14 @@ export async function openInitializedLink(wire: Wire, options: LinkOptions): Pro
       await channel.close();
     },
   };
+}
+
+/** Most verbose first (RFC 5424 §6.2.1). */
+const LEVELS = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
+
+function isMoreVerbose(level: string, than: string | undefined): boolean {
+  const rank = LEVELS.indexOf(level);
+  return rank !== -1 && (than === undefined || rank < LEVELS.indexOf(than));
 }
 
 function levelParams(level: string): JsonText {
