@@ -29,6 +29,9 @@ import { issueServiceTokenWith } from "./keys/service-token.ts";
 import { createKeyStore } from "./keys/store.ts";
 import { createGuessThrottle, GUESS_THROTTLE_DEFAULTS } from "./limits/guess-throttle.ts";
 import { createMemoryLimits } from "./limits/memory-limits.ts";
+import { createMcpAuthenticate } from "./mcp/authenticate.ts";
+import { createControlPlane } from "./mcp/control.ts";
+import { frontDoorFor } from "./mcp/front-door.ts";
 import { createGatewayAgents } from "./mcp/gateway-agents.ts";
 import { createMcpPlane } from "./mcp/plane.ts";
 import { createProxyHandler } from "./proxy/handle-request.ts";
@@ -53,6 +56,8 @@ export interface App {
   reload(config: Config): Promise<void>;
   /** Stops taking requests, lets running ones end within the configured time, cuts the rest, and closes everything. */
   close(): Promise<void>;
+  /** Settles as `close` does, whoever called it: `/close` also stops a gateway. */
+  readonly closed: Promise<void>;
   /** The one-time set-up token, while nobody has set the instance up; made anew at each start. */
   readonly setupToken: string | null;
   /** For documentation and tests. */
@@ -160,6 +165,16 @@ async function build(config: Config, replace: Replace, opened: AsyncDisposableSt
   opened.defer(() => proxy.upstreams.close());
   const authenticator = createAuthenticator({ ...writes, throttle });
   const keyWrites = { ...writes, limits: config.keys };
+  const authenticateMcp = createMcpAuthenticate({
+    authenticator,
+    gate: proxy.deps,
+    orgIdOf: orgNames.idOf,
+    agents: createGatewayAgents(config.gateway.agents, { keyring, throttle, org: firstOrg }),
+    local:
+      config.gateway.auth === "none"
+        ? { kind: "local", uid: "local", id: "local", orgUid: firstOrg.uid, orgId: firstOrg.id }
+        : null,
+  });
   const mcp = createMcpPlane({
     config,
     version: VERSION,
@@ -167,16 +182,10 @@ async function build(config: Config, replace: Replace, opened: AsyncDisposableSt
     clientAddress,
     publicUrl: config.server.publicUrl,
     changes,
-    authenticator,
+    authenticate: authenticateMcp,
     gate: proxy.deps,
     openRequests: proxy.openRequests,
     keyWrites,
-    orgIdOf: orgNames.idOf,
-    agents: createGatewayAgents(config.gateway.agents, { keyring, throttle, org: firstOrg }),
-    local:
-      config.gateway.auth === "none"
-        ? { kind: "local", uid: "local", id: "local", orgUid: firstOrg.uid, orgId: firstOrg.id }
-        : null,
     async bearerFor(server, credential) {
       const { transport } = server;
       if (transport.kind !== "http") throw new GatewayError("upstream.refused");
@@ -228,9 +237,21 @@ async function build(config: Config, replace: Replace, opened: AsyncDisposableSt
   });
   opened.defer(() => management.close());
 
+  const control = createControlPlane({
+    version: VERSION,
+    log,
+    door: frontDoorFor(config.server),
+    clientAddress,
+    authenticate: authenticateMcp,
+    agentCount: config.gateway.agents.length,
+    servers: () => mcp.servers(),
+    sessions: () => mcp.sessions(),
+    shutDown: () => void close(),
+    now: () => clock.now(),
+  });
   const planes: Plane[] = [
     { owns: isProxyTarget, handle: createProxyHandler(proxy.deps), upgrade: createUpgradeHandler(proxy.deps) },
-    ...(config.mcp.enabled ? [mcp] : []),
+    ...(config.mcp.enabled ? [mcp, control] : []),
   ];
   const server = createGatewayServer({
     host: config.server.host,
@@ -244,10 +265,11 @@ async function build(config: Config, replace: Replace, opened: AsyncDisposableSt
   const retention = startRetention({ db, clock, log, policy: config.retention });
   opened.defer(() => retention.stop());
 
+  const closed = Promise.withResolvers<void>();
   let closing: Promise<void> | null = null;
   /** Stops taking requests, lets running ones end, then drops what they used. Runs once. */
   function close(): Promise<void> {
-    closing ??= drain();
+    if (!closing) closed.resolve((closing = drain()));
     return closing;
   }
   async function drain(): Promise<void> {
@@ -265,6 +287,7 @@ async function build(config: Config, replace: Replace, opened: AsyncDisposableSt
     },
     reload: (next) => syncDeclared(writes, next),
     close,
+    closed: closed.promise,
     setupToken,
     routes,
     openapi: management.openapi,

@@ -368,6 +368,12 @@ export const ERRORS = {
     title: "the root key is not bound to this origin",
     remedy: "Re-enter the secret with the wider `origins` (PUT /v1/rootkeys/{id}), or use another root key.",
   },
+  "gateway.closed": {
+    status: 410,
+    rpc: 4100,
+    title: "Gateway has already been closed",
+    remedy: "Nothing is to be done: the gateway is stopping.",
+  },
   "gateway.draining": {
     status: 503,
     rpc: 5030,

@@ -1,6 +1,7 @@
 import type { Plane } from "../http/gateway-server.ts";
 import type { McpServers } from "../mcp-servers/types.ts";
 import type { McpEndpoint } from "./endpoint.ts";
+import type { OpenSession } from "./legacy/clients.ts";
 import { isMcpTarget } from "./path.ts";
 import type { McpParts, McpWiring } from "./wire.ts";
 
@@ -9,6 +10,8 @@ export interface McpPlane extends Plane {
   start(): void;
   /** The configured servers; empty until there are any to look for. */
   servers(): Promise<McpServers | null>;
+  /** Whose sessions of the 2025 era are open here. */
+  sessions(): Promise<readonly OpenSession[]>;
   /** Ends the streams that would otherwise stay open for ever; calls go on. */
   drain(): void;
   close(): Promise<void>;
@@ -37,6 +40,7 @@ export function createMcpPlane(parts: McpParts): McpPlane {
       if (hasServers) load().then(({ servers }) => servers.start(), parts.onFault);
     },
     servers: async () => (hasServers ? (await load()).servers : null),
+    sessions: async () => (await loading)?.sessions() ?? [],
     drain() {
       loading?.then(
         (wiring) => wiring.drain(),

@@ -10,7 +10,6 @@ import { createHttpUpstreams } from "../mcp-links/http/upstreams.ts";
 import { createReaper } from "../mcp-links/stdio/reaper.ts";
 import { createOpenLink } from "./open-link.ts";
 import { createAccess } from "../mcp-policy/access.ts";
-import { createMcpAuthenticate, type McpAuthenticateDeps } from "./authenticate.ts";
 import { createBackends } from "./backends/backends.ts";
 import { createCallPolicy } from "./backends/call-policy.ts";
 import { breakerGuard, filterGuard, filtersOf, limitGuard, payloadGuard } from "./backends/guards.ts";
@@ -21,7 +20,7 @@ import { steadyClock } from "../core/clock.ts";
 import { type BuiltInParts, wireBuiltIn } from "./built-in/wire.ts";
 import { createMcpEndpoint, type McpEndpoint } from "./endpoint.ts";
 import { frontDoorFor } from "./front-door.ts";
-import { createLegacyClients } from "./legacy/clients.ts";
+import { createLegacyClients, type OpenSession } from "./legacy/clients.ts";
 import { createSessionIds } from "./legacy/session-ids.ts";
 import { createModernClients } from "./modern/clients.ts";
 import {
@@ -35,10 +34,10 @@ import {
 
 /** What the MCP plane is made of; app.ts builds these. */
 export interface McpParts
-  extends BuiltInParts, Pick<EndpointDeps, "log" | "clientAddress" | "publicUrl">, McpAuthenticateDeps {
+  extends BuiltInParts, Pick<EndpointDeps, "log" | "clientAddress" | "publicUrl" | "authenticate"> {
   readonly config: Pick<Config, "gateway" | "mcpServers" | "server" | "inheritedEnvironment">;
   readonly changes: ChangeBus;
-  readonly gate: McpAuthenticateDeps["gate"] & AdmitDeps;
+  readonly gate: AdmitDeps;
   readonly openRequests: OpenRequests;
   /** The secret of a stored credential, for one server. @throws where it may not go there */
   bearerFor(server: DeclaredMcpServer, credential: string): Promise<string>;
@@ -48,6 +47,7 @@ export interface McpParts
 export interface McpWiring {
   readonly endpoint: McpEndpoint;
   readonly servers: McpServers;
+  sessions(): readonly OpenSession[];
   drain(): void;
   close(): Promise<void>;
 }
@@ -126,7 +126,7 @@ export function wireMcp(parts: McpParts, replace: ReplaceMcp = {}): McpWiring {
       log,
       clientAddress: parts.clientAddress,
       publicUrl: parts.publicUrl,
-      authenticate: createMcpAuthenticate(parts),
+      authenticate: parts.authenticate,
     },
     { backends, legacy, modern },
     replace.door ?? frontDoorFor(config.server),
@@ -136,6 +136,7 @@ export function wireMcp(parts: McpParts, replace: ReplaceMcp = {}): McpWiring {
   return {
     endpoint,
     servers,
+    sessions: () => legacy.sessions(),
     drain() {
       legacy.drain();
       modern.close();

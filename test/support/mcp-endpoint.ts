@@ -18,6 +18,7 @@ import { createServiceAccountStore } from "../../src/identity/service-account-st
 import { createUserStore } from "../../src/identity/user-store.ts";
 import { createKeyStore } from "../../src/keys/store.ts";
 import { createGuessThrottle, GUESS_THROTTLE_DEFAULTS } from "../../src/limits/guess-throttle.ts";
+import { createMcpAuthenticate } from "../../src/mcp/authenticate.ts";
 import { createMemoryLimits } from "../../src/limits/memory-limits.ts";
 import type { FrontDoor, KeyRequest, McpLimits } from "../../src/mcp/types.ts";
 import { type McpParts, wireMcp } from "../../src/mcp/wire.ts";
@@ -87,6 +88,15 @@ function wireUp(db: Db, keyring: Keyring, write: (line: string) => void, options
   const { beforeIssue, ...swapped } = options;
   const config = loadConfig({ env: {}, readFile: () => "" });
   const log = pino({ level: "error" }, { write });
+  const gate = {
+    clock,
+    keyring,
+    throttle,
+    seenSecrets: new BoundedMap<string, string>(10),
+    keys: createKeyCache({ changes, findBySecretHash: (hash) => keys.findBySecretHash(hash, clock.now()) }),
+    limits: createMemoryLimits(steadyClock),
+    claimUse: (uid: string) => keys.claimUse(uid),
+  };
   const parts: McpParts = {
     version: "0.0.0-test",
     config,
@@ -95,21 +105,16 @@ function wireUp(db: Db, keyring: Keyring, write: (line: string) => void, options
     log,
     clientAddress: createClientAddress([]),
     publicUrl: null,
-    authenticator: createAuthenticator({ db, keyring, clock, throttle }),
-    gate: {
-      clock,
-      keyring,
-      throttle,
-      seenSecrets: new BoundedMap(10),
-      keys: createKeyCache({ changes, findBySecretHash: (hash) => keys.findBySecretHash(hash, clock.now()) }),
-      limits: createMemoryLimits(steadyClock),
-      claimUse: (uid) => keys.claimUse(uid),
-    },
+    authenticate: createMcpAuthenticate({
+      authenticator: createAuthenticator({ db, keyring, clock, throttle }),
+      gate,
+      orgIdOf: createOrgNames(db, changes).idOf,
+      agents: { find: () => null },
+      local: null,
+    }),
+    gate,
     keyWrites: { db, keyring, clock, changes, limits: LIMITS },
-    orgIdOf: createOrgNames(db, changes).idOf,
-    agents: { find: () => null },
     bearerFor: () => Promise.reject(new Error("no server here has a credential")),
-    local: null,
     onFault: (err) => log.error({ err }, "fault"),
   };
   return wireMcp(parts, {

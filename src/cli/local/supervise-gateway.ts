@@ -13,6 +13,8 @@ export interface Gateway {
   reload(config: Config): Promise<void>;
   /** Takes no new requests, lets running ones end until the configured timeout, and closes everything. */
   close(): Promise<void>;
+  /** Settles when it has stopped, whoever stopped it. */
+  readonly closed: Promise<void>;
   readonly setupToken: string | null;
 }
 
@@ -52,8 +54,9 @@ export async function superviseGateway({ gateway, config, load, log, url, onRead
       if (stopping) process.exit(EXIT.failure);
       stopping = true;
       log.info({ signal }, "stopping: running requests may end");
-      gateway.close().then(resolve, reject);
+      gateway.close().catch(reject);
     };
+    gateway.closed.then(resolve, reject);
     process.on("SIGTERM", stop);
     process.on("SIGINT", stop);
     process.on("SIGHUP", reload);

@@ -57,8 +57,11 @@ export interface LegacyClients {
   /** Ends the streams that would stay open for ever; calls go on. */
   drain(): void;
   close(): void;
-  readonly sessionCount: number;
+  sessions(): readonly OpenSession[];
 }
+
+/** Whose a session is. */
+export type OpenSession = Pick<Caller, "principal" | "agentId">;
 
 export function createLegacyClients(deps: LegacyDeps): LegacyClients {
   const sessions = createSessionStore(deps.limits, deps.now);
@@ -82,7 +85,7 @@ export function createLegacyClients(deps: LegacyDeps): LegacyClients {
     const session = createSession({
       id,
       owner: ownerOf(caller, target),
-      principalUid: caller.principal.uid,
+      caller: { principal: caller.principal, agentId: caller.agentId },
       revision: facts.revision,
       capabilities: facts.capabilities,
       backend,
@@ -162,10 +165,6 @@ export function createLegacyClients(deps: LegacyDeps): LegacyClients {
   }
 
   return {
-    get sessionCount() {
-      return sessions.size;
-    },
-
     async handlePost(inbound) {
       const { request, response, message, caller, target, requestId } = inbound;
       try {
@@ -232,6 +231,7 @@ export function createLegacyClients(deps: LegacyDeps): LegacyClients {
       response.writeHead(204).end();
     },
 
+    sessions: () => [...sessions.all()].map(({ caller }) => caller),
     drain: () => sessions.stopListening(),
     close() {
       clearInterval(sweeper);

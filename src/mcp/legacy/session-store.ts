@@ -19,7 +19,7 @@ export interface SessionStore {
   /** Ends the streams that belong to no request. */
   stopListening(): void;
   endAll(): void;
-  readonly size: number;
+  all(): Iterable<Session>;
 }
 
 export function createSessionStore(limits: SessionLimits, now: () => number): SessionStore {
@@ -45,9 +45,7 @@ export function createSessionStore(limits: SessionLimits, now: () => number): Se
   }
 
   return {
-    get size() {
-      return sessions.size;
-    },
+    all: () => sessions.values(),
     find(id, owner) {
       const session = sessions.get(id);
       if (session?.owner !== owner) return null;

@@ -10,6 +10,7 @@ import {
 } from "../../jsonrpc/message.ts";
 import type { ServerNotification, ServerRequest, Watch, WatchFilter } from "../../mcp-links/types.ts";
 import type { Backend } from "../backend.ts";
+import type { Caller } from "../types.ts";
 import { createEventStream, type EventStream } from "./event-stream.ts";
 
 /** Broken streams that a client may still come back for. */
@@ -32,6 +33,7 @@ export interface Session {
   /** Of the principal, the agent and the target: what a request must match to find it. */
   readonly owner: string;
   readonly principalUid: string;
+  readonly caller: Pick<Caller, "principal" | "agentId">;
   readonly revision: string;
   readonly backend: Backend;
   /** Requests of the client that are being answered, to be cancelled by id. */
@@ -66,7 +68,7 @@ const NEEDED_CAPABILITY: Readonly<Record<string, string>> = {
 export function createSession(facts: {
   readonly id: string;
   readonly owner: string;
-  readonly principalUid: string;
+  readonly caller: Pick<Caller, "principal" | "agentId">;
   readonly revision: string;
   readonly capabilities: JsonText;
   readonly backend: Backend;
@@ -146,7 +148,8 @@ export function createSession(facts: {
   return {
     id: facts.id,
     owner: facts.owner,
-    principalUid: facts.principalUid,
+    principalUid: facts.caller.principal.uid,
+    caller: facts.caller,
     revision: facts.revision,
     backend,
     calls,
