@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { RPC } from "../../jsonrpc/codes.ts";
-import { type JsonText, type Member, members, stringValue } from "../../jsonrpc/json-slice.ts";
+import { type Member, members, stringValue } from "../../jsonrpc/json-slice.ts";
 import {
   errorReply,
   type Message,
@@ -11,6 +11,7 @@ import {
 import { META } from "../../mcp-links/eras/envelope.ts";
 import { REVISION_2026 } from "../../mcp-links/types.ts";
 import { type Envelope, type EnvelopeProblem, isToken, readEnvelope, readMeta, type RequestMeta } from "./envelope.ts";
+import { decodeHeader } from "./header-value.ts";
 
 /** Of which era a POST is, or why it is of none. */
 export type Classification =
@@ -133,23 +134,6 @@ function checkName(
   const decoded = decodeHeader(header);
   if (decoded === undefined) return mismatch("Mcp-Name", "its Base64 is invalid");
   return value !== undefined && decoded !== value ? mismatch("Mcp-Name", `params.${source} is another`) : null;
-}
-
-const BASE64_OPEN = "=?base64?";
-const BASE64_CLOSE = "?=";
-
-/** A header's value as text: names that are not ASCII come as `=?base64?…?=`. Undefined where that is malformed. */
-function decodeHeader(value: string): JsonText | undefined {
-  if (!value.startsWith(BASE64_OPEN) || !value.endsWith(BASE64_CLOSE)) return value;
-  const base64 = value.slice(BASE64_OPEN.length, value.length - BASE64_CLOSE.length);
-  const bytes = Buffer.from(base64, "base64");
-  // Node skips what is no Base64; only the canonical form reads the same everywhere.
-  if (bytes.toString("base64") !== base64) return undefined;
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    return undefined;
-  }
 }
 
 function headerOf(headers: IncomingHttpHeaders, name: string): string | undefined {

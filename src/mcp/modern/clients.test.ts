@@ -182,6 +182,52 @@ describe("a request", () => {
   });
 });
 
+describe("an argument that a tool wants in a header", () => {
+  const tool = (name: string, properties: unknown) => ({ name, inputSchema: { type: "object", properties } });
+  const tools = [
+    tool("plain", { a: { type: "string" } }),
+    tool("routed", {
+      region: { type: "string", "x-mcp-header": "Region" },
+      n: { type: "integer", "x-mcp-header": "N" },
+    }),
+  ];
+  const script: ScriptedBackend = {
+    request: async ({ method }) => result(method === "tools/list" ? { tools } : { content: [] }),
+  };
+  const base64 = (text: string) => `=?base64?${Buffer.from(text).toString("base64")}?=`;
+
+  it.each([
+    ["says the same", { "mcp-param-region": "eu", "mcp-param-n": "42" }, 200],
+    ["says the same in Base64", { "mcp-param-region": base64("eu"), "mcp-param-n": "42" }, 200],
+    ["writes an integer otherwise", { "mcp-param-region": "eu", "mcp-param-n": "42.0" }, 200],
+    ["says something else", { "mcp-param-region": "us", "mcp-param-n": "42" }, 400],
+    ["is malformed", { "mcp-param-region": "=?base64?SGVsbG8?=", "mcp-param-n": "42" }, 400],
+    ["is missing", { "mcp-param-n": "42" }, 400],
+  ])("is checked for a client that listed the tool: one that %s", async (_case, headers, status) => {
+    await using gateway = await startModernClients(script);
+    const params = { name: "routed", arguments: { region: "eu", n: 42 } };
+    await post(gateway.port, "tools/list");
+    const reply = await post(gateway.port, "tools/call", params, { headers });
+    expect(reply.status).toBe(status);
+    if (status === 400) expect(reply.messages[0]?.error?.code).toBe(-32020);
+  });
+
+  it("is not missed where the body has no such argument, the tool wants none, or another caller listed it", async () => {
+    await using gateway = await startModernClients(script);
+    await post(gateway.port, "tools/list");
+    for (const params of [
+      { name: "routed", arguments: { n: null } },
+      { name: "plain", arguments: { a: "x" } },
+      { name: "new", arguments: { region: "eu" } },
+    ])
+      expect((await post(gateway.port, "tools/call", params)).status).toBe(200);
+    const other = { headers: { "x-test-principal": "usr_2" } };
+    expect(
+      (await post(gateway.port, "tools/call", { name: "routed", arguments: { region: "eu" } }, other)).status,
+    ).toBe(200);
+  });
+});
+
 describe("notifications of a request", () => {
   const noisy = (notifications: readonly (readonly [string, unknown])[]): ScriptedBackend => ({
     hello: async () => HELLO_2026,

@@ -12,9 +12,10 @@ import { type Call, openCall, type Waiting } from "./call.ts";
 import type { Classification } from "./classify.ts";
 import { discoverReply } from "./discover.ts";
 import { type Exchange, openExchange, type OpenStreams } from "./exchange.ts";
+import { createHeaderArguments } from "./header-arguments.ts";
 import { readResponses } from "./input-requests.ts";
 import { createListenStreams } from "./listen.ts";
-import { badState, headersFor, type ModernRequest, principalOf, valueOf, without } from "./request-parts.ts";
+import { badState, headersFor, type ModernRequest, principalOf, scopeOf, valueOf, without } from "./request-parts.ts";
 import { modernReply } from "./results.ts";
 import { createSuspendedCalls, STATE_PREFIX } from "./suspended-calls.ts";
 
@@ -95,6 +96,7 @@ export function createModernClients(deps: ModernClientsDeps): ModernClients {
     total: limits.suspended,
     ms: limits.suspendedMs,
   });
+  const headerArguments = createHeaderArguments();
   const gateway = JSON.stringify({ name: "bifrost", version: deps.version });
   const listens = createListenStreams({ perPrincipal: limits.listensPerPrincipal, total: limits.listens });
   const streams = new Set<Pick<Exchange, "keepAlive">>();
@@ -108,6 +110,11 @@ export function createModernClients(deps: ModernClientsDeps): ModernClients {
     if (REMOVED.has(method)) return answer(inbound, request, errorReply(RPC.methodNotFound, "Method not found"));
     if (method === "server/discover") return discover(inbound, request);
     if (method === "subscriptions/listen") return listen(inbound, request);
+    if (method === "tools/list") return call(inbound, request, () => learning(inbound, request));
+    const wrong =
+      method === "tools/call" &&
+      headerArguments.check(scopeOf(inbound), inbound.request.headers, request.message.params);
+    if (wrong) return answer(inbound, request, wrong);
     const state = valueOf(request, "requestState");
     if (state === undefined && valueOf(request, "inputResponses") === undefined)
       return call(inbound, request, () => backendOf(inbound, request));
@@ -139,6 +146,18 @@ export function createModernClients(deps: ModernClientsDeps): ModernClients {
 
   function backendOf(inbound: InboundMessage, { envelope }: ModernRequest): Backend {
     return backends.shared(inbound.caller, inbound.target, envelope.client);
+  }
+
+  /** The backend, whose lists of tools say which arguments belong into headers. */
+  function learning(inbound: InboundMessage, request: ModernRequest): Pick<Backend, "request"> {
+    const backend = backendOf(inbound, request);
+    return {
+      async request(sent) {
+        const reply = await backend.request(sent);
+        if ("result" in reply) headerArguments.learn(scopeOf(inbound), reply.result);
+        return reply;
+      },
+    };
   }
 
   async function answer(inbound: InboundMessage, { message }: ModernRequest, reply: Reply): Promise<void> {
@@ -200,7 +219,11 @@ export function createModernClients(deps: ModernClientsDeps): ModernClients {
     }
   }
 
-  function call(inbound: InboundMessage, request: ModernRequest, backend: () => Backend): Promise<void> {
+  function call(
+    inbound: InboundMessage,
+    request: ModernRequest,
+    backend: () => Pick<Backend, "request">,
+  ): Promise<void> {
     const { message, envelope } = request;
     return new Promise((done) => {
       let opened: Call | null = null;

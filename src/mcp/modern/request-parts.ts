@@ -12,6 +12,12 @@ export function principalOf({ caller }: InboundMessage): string {
   return `${caller.principal.kind} ${caller.principal.uid}`;
 }
 
+/** Caller and target: who is shown the same tools. */
+export function scopeOf(inbound: InboundMessage): string {
+  const { caller, target } = inbound;
+  return `${principalOf(inbound)} ${caller.agentId ?? ""} ${target.kind === "routed" ? target.server : ""}`;
+}
+
 /** Of a state that is not, or no longer, this caller's for this call: all the same, so that nothing is learned from it. */
 export function badState(): Reply {
   return errorReply(RPC.invalidParams, "Invalid or expired requestState", { reason: "invalid_request_state" });
