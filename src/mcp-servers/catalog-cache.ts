@@ -3,7 +3,7 @@ import type { Clock } from "../core/clock.ts";
 import { GatewayError } from "../core/errors.ts";
 import { memberText } from "../jsonrpc/json-slice.ts";
 import type { Link } from "../mcp-links/types.ts";
-import type { LinkTerms } from "./link-pool.ts";
+import type { LinkTerms } from "./places.ts";
 import { changedParts, type LoadedCatalog, PARTS, readCatalog } from "./read-catalog.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Catalog, CatalogPart } from "./types.ts";

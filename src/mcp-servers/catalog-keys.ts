@@ -1,6 +1,6 @@
 import type { Era } from "../mcp-links/types.ts";
 import { createCanonicalJson } from "./canonical-json.ts";
-import type { LinkTerms, Slot } from "./link-pool.ts";
+import type { LinkTerms, Slot } from "./places.ts";
 import type { LoadedCatalog } from "./read-catalog.ts";
 import type { Conversation } from "./types.ts";
 

@@ -3,7 +3,7 @@ import { GatewayError } from "../core/errors.ts";
 import { RPC } from "../jsonrpc/codes.ts";
 import { errorReply } from "../jsonrpc/message.ts";
 import type { ClientFacts, Link } from "../mcp-links/types.ts";
-import type { Slot } from "./link-pool.ts";
+import type { Slot } from "./places.ts";
 import type { Schedule } from "./schedule.ts";
 
 const PING_TIMEOUT_MS = 10_000;

@@ -1,49 +1,13 @@
-import type { Clock } from "../core/clock.ts";
 import { GatewayError } from "../core/errors.ts";
-import type { ChannelEnd, ClientFacts, Era, Link, ServerHello } from "../mcp-links/types.ts";
-import { createCountedLink, isSessionLost, type LinkUse } from "./counted-link.ts";
+import type { ChannelEnd, Link } from "../mcp-links/types.ts";
+import { createCountedLink, isSessionLost } from "./counted-link.ts";
+import { createPlaces, HANDED_OUT_MS, type LinkTerms, type PlacesDeps, type Slot } from "./places.ts";
 import { type Schedule, settledWithin } from "./schedule.ts";
 import type { Conversation } from "./types.ts";
 
-/** What a link was, or is to be, opened with. */
-export interface LinkTerms {
-  readonly facts: ClientFacts;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly era: Era;
-}
-
-/** A place in the pool: one link, from the first step of opening until nothing of it is left. */
-export interface Slot extends LinkUse {
-  /** Null: the gateway's own link, which the next conversation on equal terms takes over. */
-  owner: Conversation | null;
-  /** Opened by the gateway itself, whoever has it now. */
-  readonly own: boolean;
-  readonly terms: LinkTerms;
-  phase: "opening" | "open" | "closing";
-  leasedAtMs: number;
-  openedAtMs: number;
-  /** The link with its use counted; null until it is open. */
-  link: Link | null;
-  /** The link itself: for what is not use. */
-  bare: Link | null;
-  /** Of the session that was open when it was last looked at. */
-  hello: ServerHello | null;
-  ready: Promise<Link>;
-  /** Resolves when nothing of it is left. */
-  readonly gone: Promise<void>;
-  readonly free: () => void;
-  readonly stop: AbortController;
-}
-
-export interface LinkPoolDeps {
-  readonly server: string;
-  readonly clock: Clock;
+export interface LinkPoolDeps extends PlacesDeps {
   readonly schedule: Schedule;
   readonly startupTimeoutMs: number;
-  /** Links at a time, all callers together. */
-  readonly capacity: number;
-  /** Of those, links of one principal. */
-  readonly share: number;
   open(terms: LinkTerms, signal: AbortSignal): Promise<Link>;
   /** Whether the gateway's own link serves a conversation as well as a new one would. */
   suits(own: Slot, conversation: Conversation): boolean;
@@ -81,9 +45,6 @@ export interface LinkPool {
   close(graceMs: number): Promise<void>;
 }
 
-/** A link that was just handed out is about to be used: not idle for this long, unless its use began and ended. */
-const HANDED_OUT_MS = 2_000;
-
 /**
  * Links of one server, at most one per conversation and at most `capacity` in all. A place is free again only when nothing
  * of its link is left, so the number of processes holds at every moment. Nothing here waits for another conversation, but for
@@ -91,62 +52,18 @@ const HANDED_OUT_MS = 2_000;
  */
 export function createLinkPool(deps: LinkPoolDeps): LinkPool {
   const { clock, schedule } = deps;
-  const slots = new Set<Slot>();
-  const byKey = new Map<string, Slot>();
-  const byPrincipal = new Map<string, Set<Slot>>();
-  let own: Slot | null = null;
+  const places = createPlaces(deps);
+  const { slots } = places;
   let closed = false;
   let cancelSweep: (() => void) | null = null;
 
-  function give(slot: Slot, conversation: Conversation): void {
-    slot.owner = conversation;
-    byKey.set(conversation.key, slot);
-    const theirs = byPrincipal.get(conversation.principalUid);
-    if (theirs) theirs.add(slot);
-    else byPrincipal.set(conversation.principalUid, new Set([slot]));
-  }
-
-  function takeAway(slot: Slot): void {
-    if (own === slot) own = null;
-    if (slot.owner === null) return;
-    const { key, principalUid } = slot.owner;
-    if (byKey.get(key) === slot) byKey.delete(key);
-    const theirs = byPrincipal.get(principalUid);
-    theirs?.delete(slot);
-    if (theirs?.size === 0) byPrincipal.delete(principalUid);
-  }
-
-  const isIdle = (slot: Slot) =>
-    slot.phase === "open" && slot.calls === 0 && (slot.pending === 0 || clock.now() - slot.leasedAtMs >= HANDED_OUT_MS);
-
-  function longestIdle(candidates: Iterable<Slot>): Slot | null {
-    let found: Slot | null = null;
-    for (const slot of candidates) if (isIdle(slot) && (found === null || isBefore(slot, found))) found = slot;
-    return found;
-  }
-
-  /** Null where there is room; else the link to wait for, whose place is taken over. */
+  /** Ends the link that makes room, if one must; the new one waits for it and has its place at once. */
   function makeRoom(principalUid: string | null): Slot | null {
-    const theirs = principalUid === null ? undefined : byPrincipal.get(principalUid);
-    if (theirs && theirs.size >= deps.share) return takeOver(longestIdle(theirs) ?? noRoom("this caller's share"));
-    if (slots.size < deps.capacity) return null;
-    for (const slot of slots) if (slot.phase === "closing") return takeOver(slot);
-    if (principalUid === null) return noRoom("all");
-    return takeOver((own && isIdle(own) ? own : null) ?? longestIdle(slots) ?? noRoom("all"));
-  }
-
-  function noRoom(which: string): never {
-    throw new GatewayError("upstream.unavailable", {
-      message: `every place for ${which === "all" ? "links" : "this caller's links"} to the MCP server ${deps.server} is busy; end a session or wait for a call to end`,
-      detail: `${deps.server}: ${which} of its ${deps.capacity} places are busy; raise max_processes`,
-      headers: { "retry-after": "1" },
-    });
-  }
-
-  function takeOver(slot: Slot): Slot {
-    slots.delete(slot);
-    void end(slot);
-    return slot;
+    const leaving = places.leavingFor(principalUid);
+    if (leaving === null) return null;
+    slots.delete(leaving);
+    void end(leaving);
+    return leaving;
   }
 
   function begin(terms: LinkTerms, owner: Conversation | null, after: Slot | null): Slot {
@@ -177,8 +94,8 @@ export function createLinkPool(deps: LinkPoolDeps): LinkPool {
       stop: new AbortController(),
     };
     slots.add(slot);
-    if (owner) give(slot, owner);
-    else own = slot;
+    if (owner) places.give(slot, owner);
+    else places.keep(slot);
     // Nobody may be waiting when it fails: the release came first, or the gateway opens it for itself.
     ready.catch(() => {});
     void run(slot, after).then(opened, reject);
@@ -203,7 +120,7 @@ export function createLinkPool(deps: LinkPoolDeps): LinkPool {
     } catch (thrown) {
       const cancelled = slot.phase === "closing";
       slot.phase = "closing";
-      takeAway(slot);
+      places.takeAway(slot);
       // What still opens must not be forgotten: it is closed when it arrives, and only then the place is free.
       void attempt.then((link) => link.close()).then(slot.free, slot.free);
       const error = toUpstreamError(thrown, deps.server);
@@ -224,7 +141,7 @@ export function createLinkPool(deps: LinkPoolDeps): LinkPool {
     slot.phase = "open";
     slot.bare = bare;
     slot.hello = bare.hello;
-    slot.openedAtMs = slot.lastUsedMs = clock.now();
+    slot.openedAtMs = slot.lastUsedMs = slot.leasedAtMs = clock.now();
     slot.link = createCountedLink(bare, slot, {
       now: () => clock.now(),
       onFailure(error) {
@@ -260,7 +177,7 @@ export function createLinkPool(deps: LinkPoolDeps): LinkPool {
     if (slot.phase === "closing") return slot.gone;
     const wasOpen = slot.phase === "open";
     slot.phase = "closing";
-    takeAway(slot);
+    places.takeAway(slot);
     if (wasOpen) void requireBare(slot).close().then(slot.free, slot.free);
     else slot.stop.abort(ended(deps.server));
     return slot.gone;
@@ -277,13 +194,12 @@ export function createLinkPool(deps: LinkPoolDeps): LinkPool {
   }
 
   function adoptOwn(conversation: Conversation): Slot | null {
+    const own = places.own();
     if (own === null || !deps.suits(own, conversation)) return null;
-    const slot = own;
-    const theirs = byPrincipal.get(conversation.principalUid);
-    if (theirs && theirs.size >= deps.share) void end(longestIdle(theirs) ?? noRoom("this caller's share"));
-    own = null;
-    give(slot, conversation);
-    return slot;
+    const leaving = places.leavingInShareOf(conversation.principalUid);
+    if (leaving) void end(leaving);
+    places.give(own, conversation);
+    return own;
   }
 
   function armSweep(): void {
@@ -298,7 +214,7 @@ export function createLinkPool(deps: LinkPoolDeps): LinkPool {
       cancelSweep = null;
       for (const slot of slots) {
         const idleMs = deps.idleMs(slot);
-        if (isIdle(slot) && idleMs > 0 && expiresAt(slot, idleMs) <= clock.now()) void end(slot);
+        if (places.isIdle(slot) && idleMs > 0 && expiresAt(slot, idleMs) <= clock.now()) void end(slot);
       }
       armSweep();
     });
@@ -309,7 +225,7 @@ export function createLinkPool(deps: LinkPoolDeps): LinkPool {
 
   return {
     held(conversation) {
-      const slot = byKey.get(conversation.key);
+      const slot = places.of(conversation.key);
       if (!slot) return null;
       if (slot.owner?.principalUid !== conversation.principalUid)
         return Promise.reject(new GatewayError("internal", { detail: "one conversation key of two principals" }));
@@ -321,19 +237,15 @@ export function createLinkPool(deps: LinkPoolDeps): LinkPool {
       return hand(adopted ?? begin(conversation, conversation, makeRoom(conversation.principalUid)), conversation);
     },
     async release(conversationKey) {
-      const slot = byKey.get(conversationKey);
+      const slot = places.of(conversationKey);
       if (!slot) return;
       // The gateway asked for this link first and still wants to know how it ends.
-      if (slot.phase === "opening" && slot.own && own === null) {
-        takeAway(slot);
-        slot.owner = null;
-        own = slot;
-        return;
-      }
+      if (slot.phase === "opening" && slot.own && places.own() === null) return places.keep(slot);
       await end(slot);
     },
     openOwn(terms) {
       if (closed) return null;
+      const own = places.own();
       if (own) return own.ready;
       try {
         return begin(terms, null, makeRoom(null)).ready;
@@ -341,7 +253,7 @@ export function createLinkPool(deps: LinkPoolDeps): LinkPool {
         return null;
       }
     },
-    own: () => own,
+    own: places.own,
     slots: () => slots,
     end,
     checkRenewal,
@@ -359,12 +271,6 @@ export function createLinkPool(deps: LinkPoolDeps): LinkPool {
       );
     },
   };
-}
-
-/** Whether `a` makes room before `b`: who hears changes over its link keeps it longer. */
-function isBefore(a: Slot, b: Slot): boolean {
-  if (a.watches > 0 !== b.watches > 0) return a.watches === 0;
-  return a.lastUsedMs < b.lastUsedMs;
 }
 
 function untilUnused(slot: Slot): Promise<void> {

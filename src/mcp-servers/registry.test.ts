@@ -132,6 +132,16 @@ it("does not end a process between its lease and its first call", async () => {
   expect(fake.links.map(({ isClosed }) => isClosed)).toEqual([false, false]);
 });
 
+it("does not end a process between its late start and its first call", async () => {
+  const { server, fake, schedule } = registryOf(declaredStdio("files", 1));
+  fake.opening = () => new Promise((resolve) => schedule.after(5_000, resolve));
+  const slow = server.lease(conversation("a"));
+  await schedule.pass(5_000);
+  await slow;
+  expect(await outcomeOf(server.lease(conversation("b", { principalUid: "usr_2" })))).toBe("upstream.unavailable");
+  expect(fake.links[0]?.isClosed).toBe(false);
+});
+
 it("gives 10,000 conversations of one principal half of the processes at most, and the others the rest", async () => {
   const { server, fake } = registryOf(declaredStdio("files", 8));
   for (let n = 0; n < 10_000; n++) await callOnce(server, `agent-${n}`);

@@ -2,7 +2,8 @@ import { toGatewayError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
 import type { Health } from "./health.ts";
 import { pingLink } from "./keepalive.ts";
-import type { LinkPool, LinkTerms, Slot } from "./link-pool.ts";
+import type { LinkPool } from "./link-pool.ts";
+import type { LinkTerms, Slot } from "./places.ts";
 import type { Schedule } from "./schedule.ts";
 
 /** Finds out by the gateway's own link how a server is, and brings it back. */
