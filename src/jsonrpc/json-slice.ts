@@ -33,8 +33,17 @@ const CLOSE_BRACKET = 0x5d;
 /** The members of the object that begins at or after `at`, in order; none for any other value. */
 export function members(text: JsonText, at = 0): Member[] {
   const found: Member[] = [];
+  eachMember(text, at, (member) => void found.push(member));
+  return found;
+}
+
+/**
+ * Visits the members of the object that begins at or after `at`, in order, until `visit` returns true. Keeps none of them: a
+ * peer may send millions.
+ */
+export function eachMember(text: JsonText, at: number, visit: (member: Member) => boolean | void): void {
   let next = skipSpace(text, at);
-  if (text.charCodeAt(next) !== OPEN_BRACE) return found;
+  if (text.charCodeAt(next) !== OPEN_BRACE) return;
   next = skipSpace(text, next + 1);
   while (text.charCodeAt(next) === QUOTE) {
     const nameStart = next;
@@ -43,12 +52,11 @@ export function members(text: JsonText, at = 0): Member[] {
     const name = token.includes("\\") ? String(JSON.parse(token)) : token.slice(1, -1);
     const start = skipSpace(text, skipSpace(text, nameEnd) + 1);
     const end = endOfValue(text, start);
-    found.push({ name, nameStart, start, end });
+    if (visit({ name, nameStart, start, end }) === true) return;
     next = skipSpace(text, end);
     if (text.charCodeAt(next) !== COMMA) break;
     next = skipSpace(text, next + 1);
   }
-  return found;
 }
 
 /** The elements of the array that begins at or after `at`, in order; none for any other value. */
@@ -69,8 +77,13 @@ export function elements(text: JsonText, at = 0): Span[] {
 
 /** The text of one member of the object, or undefined. */
 export function memberText(text: JsonText, name: string, at = 0): JsonText | undefined {
-  const found = members(text, at).find((member) => member.name === name);
-  return found && text.slice(found.start, found.end);
+  let found: JsonText | undefined;
+  eachMember(text, at, (member) => {
+    if (member.name !== name) return false;
+    found = text.slice(member.start, member.end);
+    return true;
+  });
+  return found;
 }
 
 /** The object with these members set: in place where they are there, at the end where not; undefined removes. */

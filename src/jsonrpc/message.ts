@@ -1,4 +1,4 @@
-import { type JsonText, memberText, members } from "./json-slice.ts";
+import { eachMember, type JsonText, memberText } from "./json-slice.ts";
 
 /** An id as it was sent: the text of a string or number, so that `0`, `"0"` and `1e3` survive (JSON-RPC 2.0 §4). */
 export type IdText = JsonText;
@@ -34,7 +34,7 @@ export function readMessage(text: JsonText): Message {
   let params: JsonText | undefined;
   let result: JsonText | undefined;
   let error: JsonText | undefined;
-  for (const { name, start, end } of members(text)) {
+  eachMember(text, 0, ({ name, start, end }) => {
     const value = text.slice(start, end);
     if (name === "jsonrpc") version = value === '"2.0"';
     else if (name === "id") id = value;
@@ -42,7 +42,7 @@ export function readMessage(text: JsonText): Message {
     else if (name === "params") params = value;
     else if (name === "result") result = value;
     else if (name === "error") error = value;
-  }
+  });
   if (!version) throw new NotAMessage('not a JSON-RPC message: jsonrpc must be "2.0"');
   if (method !== undefined) return readCall(method, id, params);
   if (result !== undefined && error === undefined && id !== undefined) {

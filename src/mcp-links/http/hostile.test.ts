@@ -197,6 +197,16 @@ describe("a server that", () => {
     await gone.promise;
   });
 
+  it("answers what would be large once parsed is looked at without that", async () => {
+    const bomb = `{"jsonrpc":"2.0","id":1,"result":{"a":[${"{},".repeat(4_000_000)}{}]}}`;
+    const { channel } = await bench.open((_received, response) => sendJson(response, bomb));
+    const before = process.memoryUsage().heapUsed;
+    expect(await channel.request(call(1), silent)).toEqual({
+      result: bomb.slice(`{"jsonrpc":"2.0","id":1,"result":`.length, -1),
+    });
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(150 * 1024 * 1024);
+  });
+
   it("asks more than anybody can answer at a time fails the call", async () => {
     const flood = Array.from({ length: 65 }, (_, id) => encodeEvent(`{"jsonrpc":"2.0","id":${id},"method":"ping"}`));
     const { channel } = await bench.open((_received, response) => void sendEvents(response, flood.join("")));

@@ -11,10 +11,13 @@ import {
   responseText,
 } from "../../jsonrpc/message.ts";
 import { RPC } from "../../jsonrpc/codes.ts";
+import { isJson } from "../../jsonrpc/is-json.ts";
 import type { ExchangeEvents } from "../types.ts";
 
 /** Requests of a server that may be open at a time, per stream. */
 const MAX_OPEN_REQUESTS = 64;
+/** Batches are of 2025-03-26 only, and hardly ever used; each of their elements costs memory, however short. */
+const MAX_BATCH_LENGTH = 1024 * 1024;
 
 export interface InboundOptions {
   readonly events: ExchangeEvents;
@@ -96,16 +99,20 @@ export class Inbound {
 
 /** The messages in a text that a server sent. @throws GatewayError `upstream.protocol` */
 export function parseMessages(text: JsonText): readonly Message[] {
+  if (!isJson(text)) throw noMessage("not JSON");
   try {
-    // For its validity alone: from here on, parts are cut out of the text.
-    JSON.parse(text);
     const first = text.startsWith("{") ? 0 : text.search(/\S/);
     if (text[first] !== "[") return [readMessage(text)];
+    if (text.length > MAX_BATCH_LENGTH) throw new NotAMessage("a batch that is too long");
     return elements(text, first).map(({ start, end }) => readMessage(text.slice(start, end)));
   } catch (thrown) {
-    const why = thrown instanceof NotAMessage ? thrown.message : "not JSON";
-    throw new GatewayError("upstream.protocol", { detail: `the server sent what is no message: ${why}` });
+    if (thrown instanceof NotAMessage) throw noMessage(thrown.message);
+    throw thrown;
   }
+}
+
+function noMessage(why: string): GatewayError {
+  return new GatewayError("upstream.protocol", { detail: `the server sent what is no message: ${why}` });
 }
 
 /** An answer's body as text, without the byte order mark that some servers put before it. */

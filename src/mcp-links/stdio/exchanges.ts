@@ -1,5 +1,6 @@
 import { ERRORS, GatewayError, toGatewayError } from "../../core/errors.ts";
 import { RPC } from "../../jsonrpc/codes.ts";
+import { isJson } from "../../jsonrpc/is-json.ts";
 import { elements, type JsonText, memberText, stringValue } from "../../jsonrpc/json-slice.ts";
 import {
   errorReply,
@@ -80,11 +81,7 @@ export function createExchanges({ send, onNoise }: ExchangeDeps): Exchanges {
   function receive(line: string): void {
     const plain = readPlainResult(line);
     if (plain !== null) return settle(plain.id, { result: plain.result }, line);
-    try {
-      JSON.parse(line);
-    } catch {
-      return onNoise("not JSON", line);
-    }
+    if (!isJson(line)) return onNoise("not JSON", line);
     // Revision 2025-03-26 has batches, and a server may answer with one.
     if (/^\s*\[/.test(line)) for (const { start, end } of elements(line)) receiveOne(line.slice(start, end));
     else receiveOne(line);

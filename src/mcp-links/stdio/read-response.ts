@@ -1,3 +1,4 @@
+import { isJson } from "../../jsonrpc/is-json.ts";
 import type { JsonText } from "../../jsonrpc/json-slice.ts";
 
 /** A result in one of the two spellings that nearly every server uses, without its envelope. */
@@ -37,11 +38,5 @@ function toResult(head: RegExpExecArray, line: string): PlainResult | null {
 }
 
 function isObject(text: string): boolean {
-  if (text.charCodeAt(0) !== 0x7b) return false;
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
+  return text.charCodeAt(0) === 0x7b && isJson(text);
 }
