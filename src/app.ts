@@ -34,6 +34,7 @@ import { createControlPlane } from "./mcp/control.ts";
 import { frontDoorFor } from "./mcp/front-door.ts";
 import { createGatewayAgents } from "./mcp/gateway-agents.ts";
 import { createMcpPlane } from "./mcp/plane.ts";
+import { mcpServerRoutes } from "./mcp/server-routes.ts";
 import { createProxyHandler } from "./proxy/handle-request.ts";
 import { createSigningKeys } from "./proxy/signing-keys.ts";
 import { isProxyTarget } from "./proxy/target.ts";
@@ -221,6 +222,7 @@ async function build(config: Config, replace: Replace, opened: AsyncDisposableSt
     ...credentialRoutes(writes),
     ...serviceRoutes({ ...writes, keysIn: (trx) => createKeyStore(trx) }),
     ...keyRoutes({ ...keyWrites, rotationGraceMs: config.keys.rotationGraceMs }),
+    ...mcpServerRoutes({ servers: async () => (config.mcp.enabled ? mcp.servers() : null) }),
     ...auditRoutes({ db }),
   ];
   const denials = createDenialRecorder({ audit: createAuditLog(db, keyring, clock), log });

@@ -23,6 +23,7 @@ const PERMISSIONS = {
   "rootkeys:write": { roles: ADMINS, accounts: false },
   "services:read": { roles: EVERYONE, accounts: true },
   "services:write": { roles: ADMINS, accounts: false },
+  "mcpservers:read": { roles: EVERYONE, accounts: true },
   "serviceaccounts:read": { roles: ADMINS, accounts: false },
   "serviceaccounts:write": { roles: ADMINS, accounts: false },
   /** Members and service accounts see, issue and revoke only the keys they own: keys/access.ts. */

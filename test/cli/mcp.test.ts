@@ -9,12 +9,19 @@ describe("bifrost mcp against a gateway", () => {
   const run = (...args: string[]) => sandbox.run([...args, "--url", gateway.url]);
 
   beforeAll(async () => {
-    gateway = await sandbox.serve();
+    writeFileSync(join(sandbox.dir, "gateway.toml"), '[servers.remote]\nurl = "http://127.0.0.1:9/mcp"\n');
+    gateway = await sandbox.serve(["-c", "gateway.toml"]);
     const person = ["--name", "Ada", "--email", "ada@example.com"];
     const setup = await run("setup", "--token", gateway.setup_token ?? "", ...person);
     expect(setup.code, setup.stderr).toBe(0);
   });
   afterAll(() => sandbox.remove());
+
+  it("lists the configured servers", async () => {
+    expect((await run("mcp", "list", "--json")).json).toMatchObject([{ name: "remote", transport: "http" }]);
+    const shown = await run("mcp", "list");
+    expect(shown.stdout).toMatch(/remote +│? *http/);
+  });
 
   it("lists the tools of the gateway itself, with the login of the command line", async () => {
     const listed = await run("mcp", "tools", "bifrost", "--json");

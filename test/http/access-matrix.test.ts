@@ -53,6 +53,7 @@ const EXPECTED: Record<string, string> = {
   createService: "oa",
   replaceService: "oa",
   deleteService: "oa",
+  listMcpServers: "oams",
   // Members and service accounts: only keys of their own.
   listKeys: "oams",
   getKey: "oams",
