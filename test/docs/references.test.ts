@@ -39,9 +39,9 @@ it("ARCHITECTURE.md is short, lists the layers that the test enforces, and descr
   const text = readFileSync("ARCHITECTURE.md", "utf8");
   expect(text.split("\n").length).toBeLessThan(200);
   const [, list = ""] = /const LAYERS = \[(.*?)\n\];/s.exec(readFileSync("test/architecture.test.ts", "utf8")) ?? [];
-  const enforced = [...list.matchAll(/\[(.+)\]/g)].map(([, layer = ""]) => layer.match(/[\w.]+/g));
-  const described = [...text.matchAll(/^\d+\. ((?:`\w+`(?:, )?)+|`src\/\*\.ts`.*)$/gm)].map(([, layer = ""]) =>
-    layer.startsWith("`src/*.ts`") ? ["."] : layer.match(/\w+/g),
+  const enforced = [...list.matchAll(/\[(.+)\]/g)].map(([, layer = ""]) => layer.match(/[\w.-]+/g));
+  const described = [...text.matchAll(/^\d+\. ((?:`[\w-]+`(?:, )?)+|`src\/\*\.ts`.*)$/gm)].map(([, layer = ""]) =>
+    layer.startsWith("`src/*.ts`") ? ["."] : layer.match(/[\w-]+/g),
   );
   expect(described).toEqual(enforced);
   for (const folder of enforced.flat()) if (folder !== ".") expect(text).toContain(`\`src/${folder}/\``);
