@@ -67,6 +67,48 @@ it("ends what a key holds when it is revoked, once, and not when another key or 
   expect(ended).toEqual(["key.revoked"]);
 });
 
+it("ends what a key holds as soon as it may do other things, and not when only its name changed", async () => {
+  let current = liveKey({ name: "renamed" });
+  const { changes, watch, ended, end } = setUp(() => Promise.resolve(current));
+  watch(keyHolder, end);
+  changes.publish({ kind: "key", uid: "vk_1", revoked: false });
+  await vi.advanceTimersByTimeAsync(0);
+  expect(ended).toEqual([]);
+  current = liveKey({ scope: "write" });
+  changes.publish({ kind: "key", uid: "vk_2", revoked: false });
+  await vi.advanceTimersByTimeAsync(0);
+  expect(ended).toEqual([]);
+  changes.publish({ kind: "key", uid: "vk_1", revoked: false });
+  await vi.advanceTimersByTimeAsync(0);
+  expect(ended).toEqual(["auth.required"]);
+});
+
+it("looks at every key again, one pass at a time, where changes may have been missed", async () => {
+  let reads = 0;
+  const { changes, watch, ended, end } = setUp(() => {
+    reads += 1;
+    return Promise.resolve(liveKey({ grants: [], scope: reads > 3 ? "write" : "read" }));
+  });
+  watch(keyHolder, end);
+  watch(keyHolder, end);
+  for (let i = 0; i < 100; i++) changes.publish({ kind: "all" });
+  await vi.advanceTimersByTimeAsync(0);
+  expect(reads).toBe(2);
+  expect(ended).toEqual([]);
+  changes.publish({ kind: "all" });
+  await vi.advanceTimersByTimeAsync(0);
+  expect(ended).toEqual(["auth.required"]);
+});
+
+it("ends nothing where the rights of a changed key cannot be read", async () => {
+  const { changes, watch, ended, end } = setUp(() => Promise.reject(new Error("database")));
+  watch(keyHolder, end);
+  changes.publish({ kind: "key", uid: "vk_1", revoked: false });
+  changes.publish({ kind: "all" });
+  await vi.advanceTimersByTimeAsync(0);
+  expect(ended).toEqual([]);
+});
+
 it("ends what a key holds when its organization changes", () => {
   const { changes, watch, ended, end } = setUp();
   watch(keyHolder, end);

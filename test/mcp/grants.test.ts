@@ -101,6 +101,30 @@ describe.each(ERAS)("a key's grant of an MCP server, for a client of %s", (era) 
     expect(tools.every(({ annotations }) => annotations?.readOnlyHint === true)).toBe(true);
   });
 
+  it("holds in an open session as soon as it was changed, both ways", async () => {
+    const id = `changes-${era}`;
+    const client = await connect(await issue({ tools: ["echo"] }, { id }), era);
+    const change = async (grant: Record<string, unknown>) =>
+      gateway.call("PUT", `/v1/keys/${id}`, {
+        as: as(),
+        body: { grants: [{ mcp_server: "everything", ...grant }] },
+      });
+    const echo = () =>
+      client.callTool({ name: "echo", arguments: { message: "hi" } }).then(
+        ({ isError }) => (isError ? "refused" : "allowed"),
+        () => "refused",
+      );
+    expect(await echo()).toBe("allowed");
+    await change({ tools: ["get-sum"] });
+    expect(await echo()).toBe("refused");
+    expect(namesOf(await client.listTools())).toEqual(["get-sum"]);
+    await change({ arguments: [{ tool: "echo", argument: "message", allow: ["other"] }] });
+    expect(await echo()).toBe("refused");
+    await change({});
+    expect(await echo()).toBe("allowed");
+    await client.close();
+  });
+
   it("ends with the key: what comes after the revocation is refused", async () => {
     const body = { id: `ends-${era}`, grants: [{ mcp_server: "everything" }], scope: "write" };
     const issued = await gateway.call("POST", "/v1/keys", { as: as(), body });

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Logger } from "../../core/log.ts";
 import { GatewayError } from "../../core/errors.ts";
-import type { WatchCaller } from "../../gate/watch-caller.ts";
+import { haveSameRights, type WatchCaller } from "../../gate/watch-caller.ts";
 import { RPC } from "../../jsonrpc/codes.ts";
 import { type JsonText, memberText, stringValue, withMembers } from "../../jsonrpc/json-slice.ts";
 import {
@@ -71,7 +71,14 @@ export function createLegacyClients(deps: LegacyDeps): LegacyClients {
     const id = request.headers["mcp-session-id"];
     if (id === undefined) return null;
     if (typeof id !== "string" || !SESSION_ID.test(id)) throw new GatewayError("mcp.session_not_found");
-    return sessions.find(id, ownerOf(caller, target)) ?? takeUp(id, caller, target);
+    const session = sessions.find(id, ownerOf(caller, target));
+    if (session && haveSameRights(session.live, caller.live)) {
+      session.live = caller.live;
+      return session;
+    }
+    // What the key may do has changed: the session goes on as a new one that knows.
+    if (session) sessions.end(session);
+    return takeUp(id, caller, target);
   }
 
   /** A session of another instance, or of this one before it was restarted. */
@@ -86,6 +93,7 @@ export function createLegacyClients(deps: LegacyDeps): LegacyClients {
       id,
       owner: ownerOf(caller, target),
       caller: { principal: caller.principal, agentId: caller.agentId },
+      live: caller.live,
       revision: facts.revision,
       capabilities: facts.capabilities,
       backend,

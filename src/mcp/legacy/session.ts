@@ -8,6 +8,7 @@ import {
   type Reply,
   requestText,
 } from "../../jsonrpc/message.ts";
+import type { LiveKey } from "../../gate/key-cache.ts";
 import type { ServerNotification, ServerRequest, Watch, WatchFilter } from "../../mcp-links/types.ts";
 import type { Backend } from "../backend.ts";
 import type { Caller } from "../types.ts";
@@ -34,6 +35,8 @@ export interface Session {
   readonly owner: string;
   readonly principalUid: string;
   readonly caller: Pick<Caller, "principal" | "agentId">;
+  /** The key as it was last seen to have the rights that the session was opened with; null for every other principal. */
+  live: LiveKey | null;
   readonly revision: string;
   readonly backend: Backend;
   /** Requests of the client that are being answered, to be cancelled by id. */
@@ -69,6 +72,7 @@ export function createSession(facts: {
   readonly id: string;
   readonly owner: string;
   readonly caller: Pick<Caller, "principal" | "agentId">;
+  readonly live: LiveKey | null;
   readonly revision: string;
   readonly capabilities: JsonText;
   readonly backend: Backend;
@@ -150,6 +154,7 @@ export function createSession(facts: {
     owner: facts.owner,
     principalUid: facts.caller.principal.uid,
     caller: facts.caller,
+    live: facts.live,
     revision: facts.revision,
     backend,
     calls,
