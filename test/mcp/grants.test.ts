@@ -101,6 +101,32 @@ describe.each(ERAS)("a key's grant of an MCP server, for a client of %s", (era) 
     expect(tools.every(({ annotations }) => annotations?.readOnlyHint === true)).toBe(true);
   });
 
+  it("decides the same for all servers behind one address", async () => {
+    const rules = [{ tool: "echo", argument: "message", allow: ["ok"] }];
+    await using client = await connectMcp(
+      `${gateway.url}/mcp`,
+      await issue({ tools: ["echo"], arguments: rules }),
+      era,
+    );
+    const names = namesOf(await client.listTools());
+    expect(names.filter((name) => name.includes("___"))).toEqual(["everything___echo"]);
+    expect(names).not.toContain("request_key");
+    const outcomeOf = (name: string, message: string) =>
+      client.callTool({ name, arguments: { message } }).then(
+        ({ isError }) => (isError ? "refused" : "allowed"),
+        () => "refused",
+      );
+    expect(await outcomeOf("everything___echo", "ok")).toBe("allowed");
+    for (const [name, message] of [
+      ["everything___echo", "bad"],
+      ["echo", "ok"],
+      ["everything___get-sum", "ok"],
+      ["dead___echo", "ok"],
+    ] as const) {
+      expect(await outcomeOf(name, message), name).toBe("refused");
+    }
+  });
+
   it("holds in an open session as soon as it was changed, both ways", async () => {
     const id = `changes-${era}`;
     const client = await connect(await issue({ tools: ["echo"] }, { id }), era);
