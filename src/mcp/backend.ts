@@ -1,17 +1,21 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { JsonText } from "../jsonrpc/json-slice.ts";
-import type { Message } from "../jsonrpc/message.ts";
-import type { ClientFacts, Link, ServerHello } from "../mcp-links/types.ts";
+import type { Message, Reply } from "../jsonrpc/message.ts";
+import type { ClientFacts, Link, LinkRequest, ServerHello } from "../mcp-links/types.ts";
 import type { Caller } from "./types.ts";
 
 /** Which part of the MCP plane a path names: one server (`/mcp/{server}`), or all of them (`/mcp`). */
 export type Target = { readonly kind: "unified" } | { readonly kind: "routed"; readonly server: string };
 
+/** On behalf of the client for which the backend was opened. */
+export type BackendRequest = Omit<LinkRequest, "client">;
+
 /**
  * What one client talks to, for one target. Policy, admission, limits, filters, telemetry and the naming of the target are
  * applied behind it; a client's era is applied in front of it. Its `request` throws GatewayError for what the gateway refuses.
  */
-export interface Backend extends Pick<Link, "request" | "notify" | "setLogLevel" | "watch" | "listen" | "close"> {
+export interface Backend extends Pick<Link, "notify" | "setLogLevel" | "watch" | "listen" | "close"> {
+  request(request: BackendRequest): Promise<Reply>;
   /** The answer to `initialize` and `server/discover`. Waits for the server where it must. @throws GatewayError */
   hello(): Promise<ServerHello>;
 }

@@ -6,7 +6,7 @@ import { RPC } from "../jsonrpc/codes.ts";
 import { elements, type JsonText } from "../jsonrpc/json-slice.ts";
 import { errorReply, NotAMessage, readMessage, responseText } from "../jsonrpc/message.ts";
 import { JsonRefused, readStrictJson } from "../jsonrpc/strict-json.ts";
-import type { Backends, InboundMessage, Target } from "./backend.ts";
+import type { Backends, InboundMessage } from "./backend.ts";
 import { checkHostAndOrigin, checkMediaTypes, readAgentId } from "./front-door.ts";
 import { sendJson } from "./legacy/answer.ts";
 import type { LegacyClients } from "./legacy/clients.ts";

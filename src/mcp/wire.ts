@@ -75,6 +75,15 @@ export function wireMcp(parts: McpParts, replace: ReplaceMcp = {}): McpWiring {
   const watchCaller = createCallerWatch({ clock, changes, keys: gate.keys, openRequests: parts.openRequests });
   const builtIn = wireBuiltIn(parts);
   const filters = filtersOf(config.mcpServers);
+  for (const [server, own] of filters) {
+    own.check().then(
+      (broken) =>
+        broken.forEach((problem) =>
+          log.error({ server, ...problem }, "a response filter is broken: its tool answers errors"),
+        ),
+      (err: unknown) => log.error({ server, err }, "response filters could not be checked"),
+    );
+  }
   const callLimits = createCallLimits();
   const payloads = createPayloadStore({
     ...config.gateway.payloads,
@@ -178,7 +187,8 @@ function wireServers({ config, gate, log, version, bearerFor }: McpParts) {
     servers,
     async close() {
       await servers.close(CLOSE_GRACE_MS);
-      await Promise.all([upstreams.close(), reaper.close()]);
+      await upstreams.close();
+      reaper.close();
     },
   };
 }

@@ -3,10 +3,10 @@ import type { AddressInfo } from "node:net";
 import { GatewayError } from "../../src/core/errors.ts";
 import { readMessage, type Reply } from "../../src/jsonrpc/message.ts";
 import { EventDecoder } from "../../src/jsonrpc/sse.ts";
-import type { Backend, Backends, InboundMessage, Target } from "../../src/mcp/backend.ts";
+import type { Backend, BackendRequest, Backends, InboundMessage, Target } from "../../src/mcp/backend.ts";
 import { classify } from "../../src/mcp/modern/classify.ts";
 import { createModernClients, type ModernLimits } from "../../src/mcp/modern/clients.ts";
-import type { ClientFacts, LinkRequest, ServerHello, WatchFilter } from "../../src/mcp-links/types.ts";
+import type { ClientFacts, ServerHello, WatchFilter } from "../../src/mcp-links/types.ts";
 import { createManualClock } from "./manual-clock.ts";
 
 /** A backend that does as it is told; what is not scripted fails. */
@@ -245,12 +245,12 @@ export function result(value: unknown): Reply {
 
 /** A request that stays open until the test ends it, and what the backend was given. */
 export function heldRequest() {
-  const started = Promise.withResolvers<LinkRequest>();
+  const started = Promise.withResolvers<BackendRequest>();
   const reply = Promise.withResolvers<Reply>();
   return {
     started: started.promise,
     reply,
-    request: (request: LinkRequest): Promise<Reply> => {
+    request: (request: BackendRequest): Promise<Reply> => {
       started.resolve(request);
       request.signal?.addEventListener("abort", () => reply.reject(new Error("aborted")), { once: true });
       return reply.promise;

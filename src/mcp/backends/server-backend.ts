@@ -3,10 +3,10 @@ import type { Admission } from "../../gate/admit.ts";
 import { RPC } from "../../jsonrpc/codes.ts";
 import { type JsonText, memberText, stringValue, withMembers } from "../../jsonrpc/json-slice.ts";
 import { errorReply, type Reply } from "../../jsonrpc/message.ts";
-import type { ExchangeEvents, Link, LinkRequest, ServerHello, Watch, WatchFilter } from "../../mcp-links/types.ts";
+import type { ExchangeEvents, Link, ServerHello, Watch, WatchFilter } from "../../mcp-links/types.ts";
 import type { ServerAccess } from "../../mcp-policy/access.ts";
 import type { Catalog, Conversation, McpServer } from "../../mcp-servers/types.ts";
-import type { Backend } from "../backend.ts";
+import type { Backend, BackendRequest } from "../backend.ts";
 import type { Caller } from "../types.ts";
 import { createCallDeadline } from "./call-deadline.ts";
 import type { CallPolicy } from "./call-policy.ts";
@@ -81,7 +81,7 @@ export function createServerBackend(
     return current;
   }
 
-  async function callTool(request: LinkRequest): Promise<Reply> {
+  async function callTool(request: BackendRequest): Promise<Reply> {
     const name = stringValue(request.params && memberText(request.params, "name"));
     if (name === undefined) return errorReply(RPC.invalidParams, "name must be a string");
     const readOnly = access.isReadOnly && (await isReadOnly(name));
@@ -107,7 +107,7 @@ export function createServerBackend(
   }
 
   /** Admitted, timed, and ended by a revocation. */
-  async function forward(request: LinkRequest, timeoutMs: number, cost: Cost): Promise<Reply> {
+  async function forward(request: BackendRequest, timeoutMs: number, cost: Cost): Promise<Reply> {
     const pending = cost === "free" ? null : deps.admit(caller, cost === "use");
     const admission = pending instanceof Promise ? await pending : pending;
     const deadline = createCallDeadline(request.signal, timeoutMs);
@@ -130,7 +130,7 @@ export function createServerBackend(
     }
   }
 
-  async function list(request: LinkRequest): Promise<Reply> {
+  async function list(request: BackendRequest): Promise<Reply> {
     const reply = await forward(request, server.declared.toolTimeoutMs, "rate");
     if ("error" in reply || (access.isUnrestricted && !hasFilters)) return reply;
     return { result: allowedOnly(request.method, reply.result, access, offered) };

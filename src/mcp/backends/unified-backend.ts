@@ -3,16 +3,9 @@ import type { Logger } from "../../core/log.ts";
 import { RPC } from "../../jsonrpc/codes.ts";
 import { type JsonText, memberText, stringValue, withMembers } from "../../jsonrpc/json-slice.ts";
 import { errorReply, type Reply } from "../../jsonrpc/message.ts";
-import type {
-  ExchangeEvents,
-  LinkRequest,
-  ServerHello,
-  ServerNotification,
-  Watch,
-  WatchFilter,
-} from "../../mcp-links/types.ts";
+import type { ExchangeEvents, ServerHello, ServerNotification, Watch, WatchFilter } from "../../mcp-links/types.ts";
 import type { Catalog } from "../../mcp-servers/types.ts";
-import type { Backend } from "../backend.ts";
+import type { Backend, BackendRequest } from "../backend.ts";
 import type { BuiltIn } from "../built-in/built-in.ts";
 import type { ServerBackend } from "./server-backend.ts";
 import {
@@ -90,7 +83,7 @@ export function createUnifiedBackend({ servers, builtIn, names, log, listTimeout
     return answers.flat();
   }
 
-  async function list(request: LinkRequest): Promise<Reply> {
+  async function list(request: BackendRequest): Promise<Reply> {
     const { method, params } = request;
     if (params !== undefined && memberText(params, "cursor") !== undefined)
       return errorReply(RPC.invalidParams, "cursor was not issued here: there is a single page");
@@ -122,7 +115,7 @@ export function createUnifiedBackend({ servers, builtIn, names, log, listTimeout
     }
   }
 
-  async function call(request: LinkRequest): Promise<Reply> {
+  async function call(request: BackendRequest): Promise<Reply> {
     const name = stringValue(request.params && memberText(request.params, "name"));
     if (name === undefined) return errorReply(RPC.invalidParams, "name must be a string");
     const own = readUnifiedName(name);
@@ -132,14 +125,14 @@ export function createUnifiedBackend({ servers, builtIn, names, log, listTimeout
     return ask(server, { ...request, params: withMembers(request.params ?? "{}", { name: JSON.stringify(own.name) }) });
   }
 
-  async function prompt(request: LinkRequest): Promise<Reply> {
+  async function prompt(request: BackendRequest): Promise<Reply> {
     const own = readUnifiedName(stringValue(request.params && memberText(request.params, "name")) ?? "");
     const server = serverOf(own);
     if (!own || !server) return errorReply(RPC.invalidParams, "Unknown prompt");
     return ask(server, { ...request, params: withMembers(request.params ?? "{}", { name: JSON.stringify(own.name) }) });
   }
 
-  async function resource(request: LinkRequest): Promise<Reply> {
+  async function resource(request: BackendRequest): Promise<Reply> {
     const uri = stringValue(request.params && memberText(request.params, "uri"));
     const own = uri === undefined ? null : readUnifiedUri(uri);
     const server = serverOf(own);
@@ -147,7 +140,7 @@ export function createUnifiedBackend({ servers, builtIn, names, log, listTimeout
     return ask(server, { ...request, params: withMembers(request.params ?? "{}", { uri: JSON.stringify(own.name) }) });
   }
 
-  async function complete(request: LinkRequest): Promise<Reply> {
+  async function complete(request: BackendRequest): Promise<Reply> {
     const ref = memberText(request.params ?? "{}", "ref") ?? "{}";
     const name = stringValue(memberText(ref, "name"));
     const uri = stringValue(memberText(ref, "uri"));
@@ -158,7 +151,7 @@ export function createUnifiedBackend({ servers, builtIn, names, log, listTimeout
     return ask(server, { ...request, params: withMembers(request.params ?? "{}", { ref: changed }) });
   }
 
-  async function ask(server: ServerBackend, request: LinkRequest): Promise<Reply> {
+  async function ask(server: ServerBackend, request: BackendRequest): Promise<Reply> {
     const reply = await server.request(request);
     return "error" in reply ? reply : { result: withUnifiedUris(server.name, reply.result) };
   }
@@ -212,7 +205,7 @@ export function createUnifiedBackend({ servers, builtIn, names, log, listTimeout
   };
 }
 
-function unknownResource({ passInputRequired }: LinkRequest, uri: string | undefined): Reply {
+function unknownResource({ passInputRequired }: BackendRequest, uri: string | undefined): Reply {
   if (uri === undefined) return errorReply(RPC.invalidParams, "uri must be a string");
   // Revision 2026-07-28 gave up the code of its own.
   return errorReply(passInputRequired ? RPC.invalidParams : RPC.resourceNotFound, "Resource not found", { uri });

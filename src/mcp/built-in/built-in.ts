@@ -1,8 +1,8 @@
 import { RPC } from "../../jsonrpc/codes.ts";
 import { type JsonText, memberText } from "../../jsonrpc/json-slice.ts";
 import { errorReply, type Reply } from "../../jsonrpc/message.ts";
-import { type LinkRequest, REVISION_2026, type ServerHello } from "../../mcp-links/types.ts";
-import type { Backend } from "../backend.ts";
+import { REVISION_2026, type ServerHello } from "../../mcp-links/types.ts";
+import type { Backend, BackendRequest } from "../backend.ts";
 import type { Caller, McpDeps } from "../types.ts";
 import { listMyKeys } from "./tools/list-my-keys.ts";
 import { listServices } from "./tools/list-services.ts";
@@ -27,7 +27,7 @@ export interface BuiltIn {
   /** The Tool objects that this caller is offered. */
   tools(): readonly JsonText[];
   /** The result of `tools/list` where there are no other tools. */
-  list(request: Pick<LinkRequest, "passInputRequired">): Reply;
+  list(request: Pick<BackendRequest, "passInputRequired">): Reply;
   /** @throws GatewayError for everything the gateway refuses */
   call(name: string, params: JsonText | undefined): Promise<Reply>;
 }

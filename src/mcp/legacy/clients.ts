@@ -39,9 +39,6 @@ const KEEP_ALIVE_MS = 25_000;
 /** Session ids of clients are compared as a whole; what is longer was not given here. */
 const SESSION_ID = new RegExp(`^[\\x21-\\x7e]{1,${MAX_SESSION_ID}}$`);
 
-/** What a client that never said `initialize` is taken to be. */
-const UNKNOWN_CLIENT: ClientFacts = { info: null, capabilities: "{}" };
-
 /**
  * Clients of the revisions up to 2025-11-25: sessions, event streams, and requests without a session, which are served by
  * a conversation that the gateway begins itself for their principal and agent.
@@ -306,7 +303,6 @@ function relay(
       return backend.request({
         method,
         params,
-        client: UNKNOWN_CLIENT,
         signal: client.signal,
         headers: inbound.forwardHeaders,
         onNotification: (heard) => void client.outlet.send(notificationText(heard.method, heard.params)),

@@ -4,7 +4,7 @@ import { createManualClock } from "../../../test/support/manual-clock.ts";
 import { result } from "../../../test/support/modern-clients.ts";
 import { GatewayError } from "../../core/errors.ts";
 import type { Reply } from "../../jsonrpc/message.ts";
-import type { LinkRequest } from "../../mcp-links/types.ts";
+import type { BackendRequest } from "../backend.ts";
 import { refusalOf } from "../refusals.ts";
 import { type Call, GATHER_MS, openCall, type Waiting } from "./call.ts";
 import { createSuspendedCalls } from "./suspended-calls.ts";
@@ -21,7 +21,7 @@ const tick = () => vi.advanceTimersByTimeAsync(GATHER_MS);
 interface Tracked {
   readonly principal: string;
   readonly call: Call;
-  readonly link: LinkRequest;
+  readonly link: BackendRequest;
   readonly signal: AbortSignal | undefined;
   readonly upstream: PromiseWithResolvers<Reply>;
   /** What the server asked and has no reply to. */
@@ -86,7 +86,7 @@ function world() {
 
   function start(principal: string): void {
     const upstream = Promise.withResolvers<Reply>();
-    const holder: { link?: LinkRequest; signal?: AbortSignal | undefined } = {};
+    const holder: { link?: BackendRequest; signal?: AbortSignal | undefined } = {};
     const call = openCall({
       backend: {
         request: (link) => {

@@ -2,8 +2,8 @@ import type { GatewayError } from "../../core/errors.ts";
 import { RPC } from "../../jsonrpc/codes.ts";
 import { type JsonText, memberText, stringValue, withMembers } from "../../jsonrpc/json-slice.ts";
 import { errorReply, type Reply } from "../../jsonrpc/message.ts";
-import type { ClientFacts, LinkRequest, ServerNotification, ServerRequest } from "../../mcp-links/types.ts";
-import type { Backend } from "../backend.ts";
+import type { ClientFacts, ServerNotification, ServerRequest } from "../../mcp-links/types.ts";
+import type { Backend, BackendRequest } from "../backend.ts";
 import type { Refusal } from "../refusals.ts";
 import { type Envelope, severityOf } from "./envelope.ts";
 import type { Exchange } from "./exchange.ts";
@@ -123,10 +123,9 @@ export function openCall(parts: CallParts): Call {
     },
   };
 
-  const linkRequest: LinkRequest = {
+  const backendRequest: BackendRequest = {
     method: parts.method,
     params: parts.params,
-    client: parts.client,
     headers: parts.headers,
     passInputRequired: true,
     // Made when somebody looks at it, and most calls end without a reason to abort.
@@ -143,7 +142,7 @@ export function openCall(parts: CallParts): Call {
   function send(): void {
     let running;
     try {
-      running = parts.backend.request(linkRequest);
+      running = parts.backend.request(backendRequest);
     } catch (thrown) {
       running = Promise.reject(thrown);
     }

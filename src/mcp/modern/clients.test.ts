@@ -13,16 +13,16 @@ import {
   startModernClients,
 } from "../../../test/support/modern-clients.ts";
 import { GatewayError } from "../../core/errors.ts";
-import type { LinkRequest } from "../../mcp-links/types.ts";
+import type { BackendRequest } from "../backend.ts";
 
-const answering = (value: unknown): ScriptedBackend & { readonly seen: LinkRequest[] } => {
-  const seen: LinkRequest[] = [];
+const answering = (value: unknown): ScriptedBackend & { readonly seen: BackendRequest[] } => {
+  const seen: BackendRequest[] = [];
   return { seen, request: async (request) => (seen.push(request), result(value)) };
 };
 
 describe("a request", () => {
   it("reaches the backend as it was sent, and its result comes back with what the revision adds, and nothing else changed", async () => {
-    const seen: LinkRequest[] = [];
+    const seen: BackendRequest[] = [];
     const upstream = '{ "content": [], "big": 12345678901234567890, "\\u0065": 1e400 }';
     await using gateway = await startModernClients({
       request: async (request) => (seen.push(request), { result: upstream }),
@@ -38,7 +38,6 @@ describe("a request", () => {
     expect(seen[0]).toMatchObject({
       method: "tools/call",
       passInputRequired: true,
-      client: { info: '{"name":"test","version":"1"}', capabilities: '{"elicitation":{},"sampling":{},"roots":{}}' },
       headers: { "x-bifrost-key-id": "vk_1", "mcp-param-region": "eu" },
     });
     expect(JSON.parse(seen[0]?.params ?? "")).toMatchObject({ name: "echo", arguments: { n: 1 } });

@@ -13,12 +13,12 @@ import {
   startModernClients,
 } from "../../../test/support/modern-clients.ts";
 import type { Reply } from "../../jsonrpc/message.ts";
-import type { LinkRequest } from "../../mcp-links/types.ts";
+import type { BackendRequest } from "../backend.ts";
 
 type Ask = (method: string, params?: unknown) => Promise<unknown>;
 
 /** A server of the 2025 era, whose tool is this function. */
-function server(tool: (ask: Ask, request: LinkRequest) => Promise<unknown>): ScriptedBackend {
+function server(tool: (ask: Ask, request: BackendRequest) => Promise<unknown>): ScriptedBackend {
   return {
     hello: async () => HELLO_2025,
     request: async (request) => {
@@ -218,7 +218,7 @@ describe("a server of the 2025 era that asks its client", () => {
 describe("a server of revision 2025-11-25 that needs its user to visit a URL first", () => {
   const urls = { meta: { "io.modelcontextprotocol/clientCapabilities": { elicitation: { url: {} } } } };
   const visit = { mode: "url", elicitationId: "e1", url: "https://example.com/login", message: "Log in" };
-  const needsLogin = (calls: LinkRequest[], visited: () => boolean): ScriptedBackend => ({
+  const needsLogin = (calls: BackendRequest[], visited: () => boolean): ScriptedBackend => ({
     hello: async () => HELLO_2025,
     request: async (request) => {
       calls.push(request);
@@ -228,7 +228,7 @@ describe("a server of revision 2025-11-25 that needs its user to visit a URL fir
   });
 
   it("is called again when the user went there", async () => {
-    const calls: LinkRequest[] = [];
+    const calls: BackendRequest[] = [];
     await using gateway = await startModernClients(needsLogin(calls, () => calls.length > 2));
     const first = await post(gateway.port, "tools/call", call, urls);
     const { elicitationId: _, ...params } = visit;
@@ -251,7 +251,7 @@ describe("a server of revision 2025-11-25 that needs its user to visit a URL fir
   });
 
   it("is not called again where the user declines, or the client cannot ask", async () => {
-    const calls: LinkRequest[] = [];
+    const calls: BackendRequest[] = [];
     await using gateway = await startModernClients(needsLogin(calls, () => false));
     const first = await post(gateway.port, "tools/call", call, urls);
     const declined = await post(
@@ -380,7 +380,7 @@ describe("a state", () => {
 
 describe("the number of calls that wait for input", () => {
   it("is bounded for a principal, whatever agents it names, and another's are not touched", async () => {
-    const open: LinkRequest[] = [];
+    const open: BackendRequest[] = [];
     await using gateway = await startModernClients(
       {
         request: (request) => (
