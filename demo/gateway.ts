@@ -13,9 +13,9 @@ export interface RunningGateway {
   stop(): Promise<number | null>;
 }
 
-/** Starts the gateway as its own process, as `npm start` does, on SQLite in `dataDir` and a free port. */
-export async function startGateway(dataDir: string): Promise<RunningGateway> {
-  const child = spawn(process.execPath, [join(root, "bin", "bifrost.mjs"), "serve", "--json"], {
+/** Starts the gateway as its own process, as `npm start` does, on SQLite in `dataDir` and a free port, with the file `config`. */
+export async function startGateway(dataDir: string, config: string): Promise<RunningGateway> {
+  const child = spawn(process.execPath, [join(root, "bin", "bifrost.mjs"), "serve", "--json", "--config", config], {
     cwd: root,
     env: { ...withoutSettings(process.env), BIFROST_DATA_DIR: dataDir, BIFROST_PORT: "0", BIFROST_LOG_LEVEL: "warn" },
     stdio: ["ignore", "pipe", "inherit"],

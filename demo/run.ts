@@ -1,34 +1,18 @@
-// `npm run demo`: the gateway's main job, on real parts, in half a minute. Everything here is what a user
-// does: the gateway is its own process, the management API is called over HTTP, the agent is the official
-// MCP client. Exit code 0 only if every step held.
+// `npm run demo`: the gateway's main job, on real parts, in a few seconds. Everything here is what a user does: the gateway is
+// its own process, the management API is called over HTTP, the agent is the official MCP client, one MCP server is a process
+// from npm and the other speaks HTTP. Exit code 0 only if every step held.
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
-import pc from "picocolors";
+import { demonstrateBothPlanes } from "./both-planes.ts";
 import { startGateway } from "./gateway.ts";
-import { startPrintingUpstream } from "./upstream.ts";
+import { startWeatherServer, type WeatherServer, writeMcpConfig } from "./mcp-servers.ts";
+import { agent, check, conclude, operator, stopped, title, upstreamSays } from "./report.ts";
+import { type PrintingUpstream, startPrintingUpstream } from "./upstream.ts";
 
 const REAL_CREDENTIAL = `sk-demo-${"0123456789abcdef".repeat(2)}`;
 const AGENT = "research-agent-1";
-
-let failures = 0;
-let step = 0;
-
-function title(text: string): void {
-  step += 1;
-  console.log(`\n${pc.bold(`${step}. ${text}`)}`);
-}
-const says = (who: string, color: (text: string) => string) => (line: string) =>
-  console.log(`   ${color(who.padEnd(8))} ${line}`);
-const operator = says("operator", pc.cyan);
-const agent = says("agent", pc.green);
-const upstreamSays = says("upstream", pc.magenta);
-
-function check(what: string, holds: boolean): void {
-  if (!holds) failures += 1;
-  console.log(`   ${holds ? pc.green("✓") : pc.red("✗")} ${what}`);
-}
 
 async function json(response: Response): Promise<Record<string, unknown>> {
   const text = await response.text();
@@ -39,17 +23,18 @@ async function json(response: Response): Promise<Record<string, unknown>> {
 async function main(): Promise<void> {
   const dataDir = await mkdtemp(join(tmpdir(), "bifrost-demo-"));
   const upstream = await startPrintingUpstream(upstreamSays);
+  const weather = await startWeatherServer(upstreamSays);
   try {
-    const gateway = await startGateway(dataDir);
+    const gateway = await startGateway(dataDir, await writeMcpConfig(dataDir, weather.url));
     try {
-      await demonstrate(gateway.url, gateway.setupToken, upstream);
+      await demonstrate(gateway.url, gateway.setupToken, upstream, weather);
     } finally {
       title("Everything ends");
       const code = await gateway.stop();
       check(`the gateway drained and ended by itself, exit code ${String(code)}`, code === 0);
     }
   } finally {
-    await upstream.close();
+    await Promise.all([upstream.close(), weather.close()]);
     await rm(dataDir, { recursive: true, force: true });
   }
 }
@@ -57,7 +42,8 @@ async function main(): Promise<void> {
 async function demonstrate(
   url: string,
   setupToken: string,
-  upstream: Awaited<ReturnType<typeof startPrintingUpstream>>,
+  upstream: PrintingUpstream,
+  weather: WeatherServer,
 ): Promise<void> {
   title("An operator sets the gateway up with the one-time token it printed");
   operator(`POST ${url}/v1/setup`);
@@ -182,13 +168,13 @@ async function demonstrate(
     "who issued and who revoked the key is on the audit trail",
     ["key.issue", "key.revoke"].every((action) => trail.some((entry) => entry.action === action)),
   );
+
+  await demonstrateBothPlanes({ url, agentId: AGENT, upstream, weather, manage });
 }
 
 try {
   await main();
 } catch (error) {
-  failures += 1;
-  console.error(pc.red(`\nThe demo stopped: ${error instanceof Error ? error.message : String(error)}`));
+  stopped(error);
 }
-console.log(failures === 0 ? pc.bold(pc.green("\nEvery step held.")) : pc.bold(pc.red(`\n${failures} checks failed.`)));
-process.exitCode = failures === 0 ? 0 : 1;
+process.exitCode = conclude();
