@@ -9,24 +9,57 @@ export interface Pair {
   readonly client: Revision;
   readonly way: "direct" | "routed" | "unified";
   readonly upstream: { readonly sdk: "v1" | "v2"; readonly transport: "http" | "stdio"; readonly eras: Eras };
-  /** Scenarios that cannot pass, by reason. Each must fail: one that passes is a stale entry, and fails the test. */
+  /** Checks that cannot pass, as `scenario:check`, by reason. Each must fail: one that passes fails the test as stale. */
   readonly impossible: Readonly<Partial<Record<Reason, readonly string[]>>>;
 }
 
 const http = (sdk: "v1" | "v2", eras: Eras = "both") => ({ sdk, transport: "http", eras }) as const;
+const stdio = (sdk: "v1" | "v2", eras: Eras = "both") => ({ sdk, transport: "stdio", eras }) as const;
 
 const OLD = "2025-11-25";
 const NEW = "2026-07-28";
+
+/** What no server of the 2025 era lets a client of 2026 have. */
+const ASKED_LATE: Pair["impossible"] = {
+  keys: ["input-required-result-basic-elicitation:sep-2322-elicitation-incomplete"],
+  unasked: ["input-required-result-ignore-extra-params:sep-2322-ignore-unexpected-params"],
+};
+
+const CHECKED_BY_SERVER: Pair["impossible"] = {
+  ...ASKED_LATE,
+  undeclared: [
+    "server-stateless:sep-2575-server-rejects-undeclared-capability",
+    "server-stateless:sep-2575-missing-capability-http-400",
+  ],
+};
 
 /** Every pair that is measured. Those that go directly to the fixture say what the fixture itself can do. */
 export const PAIRS: readonly Pair[] = [
   { id: "D1", client: OLD, way: "direct", upstream: http("v2"), impossible: {} },
   { id: "D2", client: OLD, way: "direct", upstream: http("v1"), impossible: {} },
+  { id: "R1", client: OLD, way: "routed", upstream: http("v2"), impossible: {} },
+  { id: "R2", client: OLD, way: "routed", upstream: http("v1"), impossible: {} },
+  { id: "R3", client: OLD, way: "routed", upstream: stdio("v2"), impossible: {} },
+  { id: "R4", client: OLD, way: "routed", upstream: stdio("v1"), impossible: {} },
+  { id: "U1", client: OLD, way: "unified", upstream: http("v2"), impossible: {} },
+  { id: "U2", client: OLD, way: "unified", upstream: stdio("v1"), impossible: {} },
+  { id: "M1", client: OLD, way: "routed", upstream: http("v2", "2026"), impossible: {} },
+  { id: "M2", client: OLD, way: "routed", upstream: stdio("v2", "2026"), impossible: {} },
   { id: "D3", client: NEW, way: "direct", upstream: http("v2"), impossible: {} },
+  { id: "R5", client: NEW, way: "routed", upstream: http("v2"), impossible: {} },
+  { id: "R6", client: NEW, way: "routed", upstream: stdio("v2"), impossible: {} },
+  { id: "U3", client: NEW, way: "unified", upstream: http("v2"), impossible: {} },
+  { id: "M3", client: NEW, way: "routed", upstream: http("v2", "2025"), impossible: CHECKED_BY_SERVER },
+  { id: "M4", client: NEW, way: "routed", upstream: http("v1"), impossible: ASKED_LATE },
+  { id: "M5", client: NEW, way: "routed", upstream: stdio("v2", "2025"), impossible: CHECKED_BY_SERVER },
+  { id: "M6", client: NEW, way: "routed", upstream: stdio("v1"), impossible: ASKED_LATE },
 ];
 
-/** The reason why a scenario cannot pass with this pair; null where it must. */
-export function reasonAgainst({ impossible }: Pair, scenario: string): Reason | null {
-  for (const reason of REASONS.keys()) if (impossible[reason]?.includes(scenario)) return reason;
-  return null;
+/** The checks of a scenario that cannot pass with this pair, with the reason. */
+export function impossibleIn({ impossible }: Pair, scenario: string): ReadonlyMap<string, Reason> {
+  const found = new Map<string, Reason>();
+  for (const reason of REASONS.keys())
+    for (const entry of impossible[reason] ?? [])
+      if (entry.startsWith(`${scenario}:`)) found.set(entry.slice(scenario.length + 1), reason);
+  return found;
 }

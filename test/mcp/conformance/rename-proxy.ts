@@ -2,6 +2,9 @@ import { createServer, type IncomingMessage, request, type ServerResponse } from
 import type { AddressInfo } from "node:net";
 import { createInterface } from "node:readline";
 
+/** The gateway's own tools, whose names are the same in unified mode. */
+const BUILT_IN: ReadonlySet<string> = new Set(["list_services", "request_key", "list_my_keys", "revoke_key"]);
+
 /**
  * Stands in front of unified mode and gives the tools, prompts and resources of one server the names that they have on the
  * server itself: `server___x` is `x`, and `bifrost://server/x` is `x`. So the suite, which knows only its own names, can be
@@ -63,21 +66,24 @@ export async function startRenameProxy(target: string, server: string) {
 export function createRenaming(server: string) {
   const prefix = `${server}___`;
   const scheme = `bifrost://${server}/`;
-  const names = new Set(["tools/call", "prompts/get"]);
+  const methods = new Set(["tools/call", "prompts/get"]);
+  const prefixed = (name: string) => (BUILT_IN.has(name) ? name : prefix + name);
+
+  const schemed = (uri: string) => scheme + uri;
 
   function request(body: string): string {
     const params = paramsOf(body);
     if (params === null) return body;
     const { name, uri, ref, notifications } = params;
     const edits: [string, string][] = [];
-    const say = (key: string, value: unknown, front: string) => {
-      if (typeof value === "string") edits.push([quoted(key, value), quoted(key, front + value)]);
+    const say = (key: string, value: unknown, rename: (value: string) => string) => {
+      if (typeof value === "string") edits.push([quoted(key, value), quoted(key, rename(value))]);
     };
-    if (names.has(methodOf(body))) say("name", name, prefix);
-    if (methodOf(body).startsWith("resources/")) say("uri", uri, scheme);
+    if (methods.has(methodOf(body))) say("name", name, prefixed);
+    if (methodOf(body).startsWith("resources/")) say("uri", uri, schemed);
     if (isObject(ref)) {
-      say("name", ref["name"], prefix);
-      say("uri", ref["uri"], scheme);
+      say("name", ref["name"], prefixed);
+      say("uri", ref["uri"], schemed);
     }
     const uris = isObject(notifications) ? notifications["resourceSubscriptions"] : undefined;
     if (Array.isArray(uris)) for (const each of uris) edits.push([JSON.stringify(each), JSON.stringify(scheme + each)]);
@@ -88,8 +94,8 @@ export function createRenaming(server: string) {
     request,
     /** Keeps white space around the name, which a scenario puts there. */
     header(value: string, body: string): string {
-      const front = methodOf(body).startsWith("resources/") ? scheme : prefix;
-      return value.replace(value.trim(), () => front + value.trim());
+      const rename = methodOf(body).startsWith("resources/") ? schemed : prefixed;
+      return value.replace(value.trim(), rename);
     },
     response: (text: string) => text.replaceAll(prefix, "").replaceAll(scheme, ""),
   };

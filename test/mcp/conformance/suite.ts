@@ -32,8 +32,8 @@ const Checks = z.array(z.object({ id: z.string(), status: z.string(), errorMessa
 export interface Outcome {
   /** `warning`: what a server should do is missing, nothing that it must do. */
   readonly status: "passed" | "warning" | "failed";
-  /** The checks that did not pass, with what the suite says of them. */
-  readonly complaints: readonly string[];
+  /** The checks that did not pass, by id, with what the suite says of them. */
+  readonly complaints: ReadonlyMap<string, string>;
 }
 
 export type Report = ReadonlyMap<string, Outcome>;
@@ -60,7 +60,7 @@ export async function runSuite(url: string, revision: Revision): Promise<Report>
   for (const scenario of [...scored, ...unscored]) {
     const found = folders.find((name) => name.replace(/-\d{4}-\d\d-\d\dT[\d-]+Z$/, "") === `server-${scenario}`);
     if (found === undefined) {
-      report.set(scenario, { status: "failed", complaints: [`not run: ${output.slice(-500)}`] });
+      report.set(scenario, failed("not run", output.slice(-500)));
       continue;
     }
     report.set(scenario, outcomeOf(await readFile(join(folder.path, found, "checks.json"), "utf8")));
@@ -68,11 +68,13 @@ export async function runSuite(url: string, revision: Revision): Promise<Report>
   return report;
 }
 
+const failed = (id: string, why: string): Outcome => ({ status: "failed", complaints: new Map([[id, why]]) });
+
 function outcomeOf(json: string): Outcome {
   const checks = Checks.parse(JSON.parse(json));
+  if (checks.length === 0) return failed("no check", "the scenario made none");
   const told = checks.filter(({ status }) => status === "FAILURE" || status === "WARNING");
-  const complaints = told.map(({ id, errorMessage }) => `${id}: ${errorMessage ?? ""}`);
-  if (checks.length === 0) return { status: "failed", complaints: ["no check was made"] };
+  const complaints = new Map(told.map(({ id, errorMessage }) => [id, errorMessage ?? ""]));
   if (told.some(({ status }) => status === "FAILURE")) return { status: "failed", complaints };
   return { status: told.length > 0 ? "warning" : "passed", complaints };
 }

@@ -1,4 +1,4 @@
-import { type Pair, PAIRS, reasonAgainst } from "./pairs.ts";
+import { type Pair, PAIRS, impossibleIn } from "./pairs.ts";
 import { REASONS, type Reason } from "./reasons.ts";
 import { type Revision, scenariosOf } from "./suite.ts";
 
@@ -10,13 +10,14 @@ const WAYS = {
   unified: "through `/mcp`, with names put back",
 } as const;
 
-/** What a cell says; null leaves it to the expectation. */
+/** What a cell says. */
 export type Cell = (pair: Pair, scenario: string) => string;
 
 /** What is expected: passed, or the number of the reason why it cannot pass. */
 export const expectedCell: Cell = (pair, scenario) => {
-  const reason = reasonAgainst(pair, scenario);
-  return reason === null ? "✓" : `[${numberOf(reason)}](#what-cannot-be-bridged)`;
+  const reasons = [...new Set(impossibleIn(pair, scenario).values())];
+  if (reasons.length === 0) return "✓";
+  return reasons.map((reason) => `[${numberOf(reason)}](#what-cannot-be-bridged)`).join(" ");
 };
 
 const numberOf = (reason: Reason) => [...usedReasons()].indexOf(reason) + 1;

@@ -1,0 +1,116 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type TestGateway, startGateway } from "../support/gateway.ts";
+import { CLIENTS, type ClientKind, connectOfficial } from "../support/official-clients.ts";
+import { declareServer, fixtureProcess, loopback } from "./fixtures/declare.ts";
+import { startV1 } from "./fixtures/v1.ts";
+import { startV2 } from "./fixtures/v2.ts";
+
+const WATCHED = "test://watched-resource";
+
+/** Servers of each era and transport, by their names in the gateway. */
+const UPSTREAMS = ["both-http", "only-2026-http", "only-2025-http", "v1-http", "v2-stdio", "v1-stdio"] as const;
+
+let gateway: TestGateway;
+const ends = new AsyncDisposableStack();
+
+beforeAll(async () => {
+  const [both, modern, legacy, v1] = await Promise.all([startV2("both"), startV2("2026"), startV2("2025"), startV1()]);
+  for (const fixture of [both, modern, legacy, v1]) ends.defer(() => fixture.close());
+  const mcpServers = [
+    declareServer("both-http", loopback(both.url)),
+    declareServer("only-2026-http", loopback(modern.url)),
+    declareServer("only-2025-http", loopback(legacy.url)),
+    declareServer("v1-http", loopback(v1.url)),
+    declareServer("v2-stdio", fixtureProcess("v2")),
+    declareServer("v1-stdio", fixtureProcess("v1")),
+  ];
+  gateway = await startGateway({}, {}, (config) => ({ ...config, mcpServers }));
+  ends.defer(() => gateway.close());
+});
+
+afterAll(() => ends.disposeAsync());
+
+const connect = (kind: ClientKind, path: string) =>
+  connectOfficial(kind, {
+    url: `${gateway.url}/mcp/${path}`,
+    headers: { authorization: `Bearer ${gateway.owner.apiKey}` },
+    roots: ["file:///work/one"],
+  });
+
+const text = ({ content }: { content?: unknown }) => JSON.stringify(content);
+
+describe.each(UPSTREAMS)("the server %s", (server) => {
+  describe.each(CLIENTS)("used by the official client %s", (kind) => {
+    it("is listed and called, with its instructions and structured results", async () => {
+      await using client = await connect(kind, server);
+      expect(client.instructions()).toContain("日本語");
+      const tools = await client.listTools();
+      expect(tools.map(({ name }) => name)).toContain("test_simple_text");
+      expect(tools.find(({ name }) => name === "test_structured_output")).toMatchObject({
+        title: "Structured «output»",
+        outputSchema: { required: ["city", "celsius"] },
+      });
+      const { structuredContent } = await client.call("test_structured_output");
+      expect(structuredContent).toEqual({ city: "Zürich", celsius: 21.5 });
+      expect((await client.call("test_error_handling")).isError).toBe(true);
+      expect(await client.resourceUris()).toContain("test://static-text");
+      expect(await client.read("test://template/7/data")).toMatchObject([{ uri: "test://template/7/data" }]);
+      expect(await client.promptNames()).toContain("test_prompt_with_arguments");
+      expect(await client.prompt("test_prompt_with_arguments", { arg1: "a", arg2: "b" })).toHaveLength(1);
+      expect(await client.complete("test_prompt_with_arguments", "arg1", "par")).toEqual(["paris", "park", "party"]);
+    });
+
+    it("asks its client's user, model and roots, one after the other and at once", async () => {
+      await using client = await connect(kind, server);
+      expect(text(await client.call("test_elicitation", { message: "Who?" }))).toContain("action=accept");
+      expect(text(await client.call("test_sampling", { prompt: "How many?" }))).toContain("Forty-two.");
+      expect(text(await client.call("test_input_required_result_list_roots"))).toContain("file:///work/one");
+      expect(text(await client.call("test_input_required_result_multi_round"))).toContain("Both steps are done");
+      expect(text(await client.call("test_input_required_result_multiple_inputs"))).toContain("All answered");
+      expect(await client.prompt("test_input_required_result_prompt")).toHaveLength(1);
+      const once = ["elicitation/create", "sampling/createMessage", "roots/list"];
+      expect([...new Set(client.asked)].toSorted()).toEqual(once.toSorted());
+    });
+
+    it("reports progress in order, before the result", async () => {
+      await using client = await connect(kind, server);
+      const seen: number[] = [];
+      await client.call("test_tool_with_progress", {}, { onProgress: (progress) => seen.push(progress) });
+      expect(seen).toEqual([0, 50, 100]);
+    });
+
+    it("hears that a call was cancelled", async () => {
+      await using client = await connect(kind, server);
+      const before = await waits(client);
+      const abort = new AbortController();
+      const call = client.call("test_wait", {}, { signal: abort.signal });
+      const refused = expect(call).rejects.toThrow();
+      while ((await waits(client)).began === before.began);
+      abort.abort();
+      await refused;
+      let after = await waits(client);
+      while (after.cancelled === before.cancelled) after = await waits(client);
+      expect(after).toEqual({ began: before.began + 1, cancelled: before.cancelled + 1 });
+    });
+
+    it("tells of changes of its lists and of a resource that is watched", async () => {
+      await using client = await connect(kind, server);
+      await client.watch(WATCHED);
+      const had = await client.toolNames();
+      await client.call("test_trigger_tool_change");
+      await client.hears("notifications/tools/list_changed");
+      const has = await client.toolNames();
+      expect(has.includes("test_dynamic_tool")).toBe(!had.includes("test_dynamic_tool"));
+      await client.call("test_trigger_prompt_change");
+      await client.hears("notifications/prompts/list_changed");
+      await client.call("test_update_resource");
+      await client.hears("notifications/resources/updated");
+    });
+  });
+});
+
+async function waits(client: Awaited<ReturnType<typeof connect>>): Promise<{ began: number; cancelled: number }> {
+  const { content } = await client.call("test_waits");
+  const [said] = content as [{ text: string }]; // the fixture's own answer
+  return JSON.parse(said.text);
+}
