@@ -35,6 +35,8 @@ export interface ServerBackend extends Backend {
   readonly name: string;
   /** What it offers to this caller. @throws GatewayError */
   catalog(): Promise<Catalog>;
+  /** What the server says of its use, where it is known already. */
+  readonly instructions: string | undefined;
   /** Whether the conversation has begun. */
   readonly isOpen: boolean;
   /** As `setLogLevel`, but begins no conversation: a server that is not needed yet hears of it when it is. */
@@ -147,6 +149,9 @@ export function createServerBackend(
 
   return {
     name: serverName,
+    get instructions() {
+      return server.status().hello?.instructions;
+    },
     get isOpen() {
       return known !== null;
     },

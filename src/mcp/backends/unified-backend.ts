@@ -49,6 +49,9 @@ export function createUnifiedNames(): UnifiedNames {
   };
 }
 
+/** Characters of one server's instructions among those of all. */
+const MAX_INSTRUCTIONS = 4_096;
+
 /** What all servers together can do; each answers for itself when it is asked. */
 const CAPABILITIES =
   '{"tools":{"listChanged":true},"prompts":{"listChanged":true},"resources":{"subscribe":true,"listChanged":true},' +
@@ -158,7 +161,12 @@ export function createUnifiedBackend({ servers, builtIn, names, log, listTimeout
 
   return {
     hello(): Promise<ServerHello> {
-      return Promise.resolve({ ...builtIn.hello, ...(servers.length > 0 && { capabilities: CAPABILITIES }) });
+      if (servers.length === 0) return Promise.resolve(builtIn.hello);
+      return Promise.resolve({
+        ...builtIn.hello,
+        capabilities: CAPABILITIES,
+        instructions: allInstructions(builtIn.hello.instructions, servers),
+      });
     },
 
     request(request) {
@@ -203,6 +211,14 @@ export function createUnifiedBackend({ servers, builtIn, names, log, listTimeout
       await Promise.all(servers.map((server) => server.close()));
     },
   };
+}
+
+/** The gateway's own, then each server's under its name. They end up in a model's context, so each is cut. */
+function allInstructions(own: string | undefined, servers: readonly ServerBackend[]): string {
+  const others = servers.flatMap(({ name, instructions }) =>
+    instructions ? [`Tools ${unifiedName(name, "*")}: ${instructions.slice(0, MAX_INSTRUCTIONS)}`] : [],
+  );
+  return [own ?? "", ...others].join("\n\n");
 }
 
 function unknownResource({ passInputRequired }: BackendRequest, uri: string | undefined): Reply {

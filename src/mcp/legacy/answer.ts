@@ -11,25 +11,41 @@ export interface Answer extends Outlet {
   /** The reply, and the end of the answer. */
   finish(message: JsonText): void;
   readonly isStream: boolean;
+  /**
+   * To be called at intervals. An answer that was silent for a whole interval becomes a stream: intermediaries cut
+   * connections that say nothing, and from then on the client may come back for the rest.
+   */
+  keepAlive(): void;
 }
 
 /** @param openStream null for a client that accepts no event stream, or has no session to come back to */
 export function createAnswer(response: ServerResponse, openStream: (() => EventStream) | null): Answer {
   let stream: EventStream | null = null;
   let isFinished = false;
+  let isOld = false;
+
+  /** False where there can be none. */
+  function begin(): boolean {
+    if (!stream) {
+      if (!openStream || response.destroyed) return false;
+      stream = openStream();
+      stream.attach(response);
+    }
+    return true;
+  }
+
   return {
     get isStream() {
       return stream !== null;
     },
     send(message) {
-      if (isFinished) return false;
-      if (!stream) {
-        if (!openStream || response.destroyed) return false;
-        stream = openStream();
-        stream.attach(response);
-      }
-      stream.send(message);
+      if (isFinished || !begin()) return false;
+      stream?.send(message);
       return true;
+    },
+    keepAlive() {
+      if (isOld && !isFinished) begin();
+      isOld = true;
     },
     finish(message) {
       if (isFinished) return;

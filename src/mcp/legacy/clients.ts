@@ -152,7 +152,7 @@ export function createLegacyClients(deps: LegacyDeps): LegacyClients {
     if (session.calls.size >= MAX_OPEN_CALLS)
       return errorReply(RPC.serverError, `At most ${MAX_OPEN_CALLS} requests may be open in one session`);
     const call = new AbortController();
-    session.calls.set(message.id, call);
+    session.calls.set(message.id, { cancel: () => call.abort(), keepAlive: () => answer.keepAlive() });
     // Without a stream nobody can come back for the reply (2025-11-25, Resumability): what nobody will read is ended.
     inbound.response.once("close", () => {
       if (!inbound.response.writableFinished && !answer.isStream) call.abort();
@@ -246,7 +246,7 @@ export function createLegacyClients(deps: LegacyDeps): LegacyClients {
 }
 
 /** For messages whose sender waits for nothing but the status. */
-const NOWHERE: Answer = { send: () => false, finish: () => undefined, isStream: false };
+const NOWHERE: Answer = { send: () => false, finish: () => undefined, isStream: false, keepAlive: () => undefined };
 
 /** Nobody can be asked without a session: the reply is all that the client hears. */
 async function callWithoutSession(
@@ -328,7 +328,7 @@ function takeNotification(session: Session, method: string, params: JsonText | u
   if (method === "notifications/initialized") return;
   if (method === "notifications/cancelled") {
     const id = params && memberText(params, "requestId");
-    if (id !== undefined) session.calls.get(id)?.abort();
+    if (id !== undefined) session.calls.get(id)?.cancel();
     return;
   }
   void session.backend.notify(method, params);

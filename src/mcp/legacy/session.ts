@@ -28,6 +28,12 @@ export interface Outlet {
   send(message: JsonText): boolean;
 }
 
+/** A request of the client that is being answered. */
+export interface OpenCall {
+  cancel(): void;
+  keepAlive(): void;
+}
+
 /** A protocol session with a client of the 2025 era. Belongs to one principal, agent and target, and tells nobody else apart. */
 export interface Session {
   readonly id: string;
@@ -39,8 +45,8 @@ export interface Session {
   live: LiveKey | null;
   readonly revision: string;
   readonly backend: Backend;
-  /** Requests of the client that are being answered, to be cancelled by id. */
-  readonly calls: Map<IdText, AbortController>;
+  /** Requests of the client that are being answered, by id. */
+  readonly calls: Map<IdText, OpenCall>;
   lastUsedMs: number;
   isBusy(): boolean;
   openStream(): EventStream;
@@ -79,7 +85,7 @@ export function createSession(facts: {
   readonly nowMs: number;
 }): Session {
   const { backend } = facts;
-  const calls = new Map<IdText, AbortController>();
+  const calls = new Map<IdText, OpenCall>();
   const streams = new Map<string, EventStream>();
   const questions = new Map<IdText, (reply: Reply) => void>();
   const subscriptions = new Set<string>();
@@ -186,6 +192,7 @@ export function createSession(facts: {
       return changeSubscriptions();
     },
     keepAlive() {
+      for (const call of calls.values()) call.keepAlive();
       for (const stream of streams.values()) stream.keepAlive();
     },
     onEnd(stop) {
@@ -195,7 +202,7 @@ export function createSession(facts: {
     end() {
       hasEnded = true;
       for (const stop of stops.splice(0)) stop();
-      for (const call of calls.values()) call.abort();
+      for (const call of calls.values()) call.cancel();
       for (const settle of [...questions.values()]) settle(errorReply(RPC.serverError, "The session has ended"));
       for (const stream of streams.values()) stream.finish();
       watch?.close();
