@@ -2,6 +2,7 @@ import { createRequire } from "node:module";
 import { mkdtempDisposable, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { McpTransport } from "../../src/config/model.ts";
 import { type TestGateway, startGateway } from "../support/gateway.ts";
@@ -26,6 +27,7 @@ beforeAll(async () => {
   const mcpServers = [
     declareServer("everything", published("server-everything", [])),
     declareServer("filesystem", published("server-filesystem", [folder])),
+    declareServer("rooted", published("server-filesystem", [])),
     declareServer("memory", published("server-memory", [], { MEMORY_FILE_PATH: join(folder, "memory.jsonl") })),
   ];
   gateway = await startGateway({}, {}, (config) => ({ ...config, mcpServers }));
@@ -83,6 +85,14 @@ describe.each(CLIENTS)("through the gateway, the official client %s", (kind) => 
     await using client = await connect(kind, "filesystem");
     expect(text(await client.call("read_text_file", { path: join(folder, "note.txt") }))).toContain("a note");
     expect((await client.call("read_text_file", { path: "/etc/hostname" })).isError).toBe(true);
+  });
+
+  it("gives server-filesystem its roots", async () => {
+    await using client = await connect(kind, "rooted", [pathToFileURL(folder).href]);
+    // The server asks for them by itself, after it has begun to serve.
+    let listed = text(await client.call("list_allowed_directories"));
+    while (!listed.includes(folder)) listed = text(await client.call("list_allowed_directories"));
+    expect(text(await client.call("read_text_file", { path: join(folder, "note.txt") }))).toContain("a note");
   });
 
   it("writes to server-memory and reads it back, structured", async () => {

@@ -1,4 +1,4 @@
-import { expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { createScriptedChannel, linkRequest, ok, type Script } from "../../../test/support/scripted-channel.ts";
 import { GatewayError } from "../../core/errors.ts";
 import type { Channel, Link, ServerNotification } from "../types.ts";
@@ -149,9 +149,10 @@ it("hands a server's request to the request it came with, else to who listens, a
   expect(onRequest).toHaveBeenCalledExactlyOnceWith({ method: "elicitation/create", params: "{}" }, signal);
 
   const roots = { method: "roots/list", params: undefined };
-  expect(await server.outside().onRequest(roots, signal)).toHaveProperty("error");
+  const early = server.outside().onRequest(roots, signal);
   const listening = { onNotification: vi.fn(), onRequest: vi.fn(async () => ok({ roots: [] })) };
   link.listen(listening);
+  expect(await early).toEqual(ok({ roots: [] }));
   expect(await server.outside().onRequest(roots, signal)).toEqual(ok({ roots: [] }));
   expect(await server.outside().onRequest({ method: "ping", params: undefined }, signal)).toEqual({ result: "{}" });
   server.outside().onNotification({ method: "notifications/elicitation/complete", params: '{"elicitationId":"e"}' });
@@ -319,7 +320,7 @@ it("finds the request that a message belongs to on legacy SSE, where everything 
   expect(heard).toEqual([progress("p"), { method: "notifications/message", params: "{}" }]);
 });
 
-it("gives what comes with no request to the request begun last where no client listens, and refuses without one", async () => {
+it("gives what comes with no request to the request begun last where no client listens", async () => {
   const { signal } = new AbortController();
   const asked = { method: "roots/list", params: undefined };
   const { link, server } = await open(
@@ -327,5 +328,44 @@ it("gives what comes with no request to the request begun last where no client l
     "http",
   );
   expect(await call(link, "{}", { onRequest: async () => ok({ roots: [] }) })).toEqual(ok({ roots: [] }));
-  expect(await server.outside().onRequest(asked, signal)).toHaveProperty("error");
+  const undeclared = { method: "sampling/createMessage", params: "{}" };
+  expect(await server.outside().onRequest(undeclared, signal)).toHaveProperty("error");
+});
+
+describe("what a server asks before anybody can answer", () => {
+  const asked = { method: "roots/list", params: undefined };
+  const never = new AbortController().signal;
+
+  it("is answered by the next request that may ask its client, before the server gets that", async () => {
+    const order: string[] = [];
+    const { link, server } = await open({
+      "tools/call": () => (order.push("called"), ok()),
+      "tools/list": (_, events) => {
+        // Over stdio this comes with whatever request happens to be open, which may be one of the gateway's own.
+        early = events.onRequest(asked, never);
+        return ok({ tools: [] });
+      },
+    });
+    let early: Promise<unknown> | undefined;
+    const onRequest = vi.fn(async () => (order.push("asked"), ok({ roots: [] })));
+    await call(link, "{}", { method: "tools/list", onRequest });
+    expect(onRequest).not.toHaveBeenCalled();
+    const second = server.outside().onRequest(asked, never);
+    await call(link, "{}", { onRequest });
+    expect(order).toEqual(["asked", "asked", "called"]);
+    expect(await early).toEqual(ok({ roots: [] }));
+    expect(await second).toEqual(ok({ roots: [] }));
+  });
+
+  it("is refused when the link is closed, when the server takes it back, and when too much is asked", async () => {
+    const { link, server } = await open({});
+    const abort = new AbortController();
+    const withdrawn = server.outside().onRequest(asked, abort.signal);
+    abort.abort();
+    expect(await withdrawn).toHaveProperty("error");
+    const held = Array.from({ length: 17 }, () => server.outside().onRequest(asked, never));
+    expect(await held[16]).toHaveProperty("error");
+    await link.close();
+    for (const reply of await Promise.all(held)) expect(reply).toHaveProperty("error");
+  });
 });

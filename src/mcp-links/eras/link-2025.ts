@@ -1,10 +1,11 @@
 import { GatewayError } from "../../core/errors.ts";
 import { type JsonText, memberText, stringValue, withMembers } from "../../jsonrpc/json-slice.ts";
 import type { Reply } from "../../jsonrpc/message.ts";
-import type { ExchangeEvents, Link, LinkRequest, ServerHello, ServerNotification } from "../types.ts";
+import type { ExchangeEvents, Link, LinkRequest, ServerHello, ServerNotification, ServerRequest } from "../types.ts";
 import { cancelled } from "./cancelled.ts";
 import { isChange } from "./changes.ts";
 import { forInitializedServer } from "./envelope.ts";
+import { createHeldQuestions } from "./held-questions.ts";
 import { initializeParams, readInitializeResult } from "./initialize.ts";
 import type { LinkOptions } from "./options.ts";
 import { tooManyRequests } from "./too-many-requests.ts";
@@ -16,6 +17,16 @@ const RENEWAL_MS = 30_000;
 
 /** Time for the gateway's own requests: a server that leaves one unanswered holds up nothing for ever. */
 const OWN_REQUEST_MS = 30_000;
+
+/** Requests in the middle of which a server may need its client. What it asks during others has nothing to do with them. */
+const MAY_ASK: ReadonlySet<string> = new Set(["tools/call", "prompts/get", "resources/read"]);
+
+/** What a client must have declared to be asked (2025-11-25, Client Features). */
+const NEEDED: ReadonlyMap<string, string> = new Map([
+  ["roots/list", "roots"],
+  ["sampling/createMessage", "sampling"],
+  ["elicitation/create", "elicitation"],
+]);
 
 /** One request on its way, under the id that the server knows. */
 interface Exchange {
@@ -46,10 +57,8 @@ export async function openInitializedLink(wire: Wire, options: LinkOptions): Pro
   let headers: Readonly<Record<string, string>> = {};
   let hello: ServerHello = { revision: "", capabilities: "{}", info: null, instructions: undefined };
 
-  const outside: ExchangeEvents = {
-    onNotification: arrived,
-    onRequest: (request, signal) => (request.method === "ping" ? NOBODY : receiver()).onRequest(request, signal),
-  };
+  const held = createHeldQuestions();
+  const outside: ExchangeEvents = { onNotification: arrived, onRequest: askedOutside };
   wire.outside = outside;
   await initialize(options.signal);
 
@@ -111,7 +120,11 @@ export async function openInitializedLink(wire: Wire, options: LinkOptions): Pro
         { id, method, params, headers: { ...request.headers, "mcp-protocol-version": hello.revision }, signal },
         {
           onNotification: (notification) => arrived(notification, request),
-          onRequest: (asked, askedSignal) => (asked.method === "ping" ? NOBODY : request).onRequest(asked, askedSignal),
+          onRequest(asked, askedSignal) {
+            // Only HTTP has a stream for each request; elsewhere the channel has guessed.
+            if (channel.kind !== "http" && !MAY_ASK.has(method)) return askedOutside(asked, askedSignal);
+            return (asked.method === "ping" ? NOBODY : request).onRequest(asked, askedSignal);
+          },
         },
       );
     } catch (error) {
@@ -129,7 +142,7 @@ export async function openInitializedLink(wire: Wire, options: LinkOptions): Pro
     if (isChange(method)) watches.tell(notification);
     else if (method === "notifications/progress") progressed(params);
     // Of a request of the server's own: the channel has ended it already.
-    else if (method !== "notifications/cancelled") (request ?? receiver()).onNotification(notification);
+    else if (method !== "notifications/cancelled") (request ?? receiver() ?? NOBODY).onNotification(notification);
   }
 
   /** By its token, which is our id: legacy SSE brings it on the one stream that it has. */
@@ -147,10 +160,20 @@ export async function openInitializedLink(wire: Wire, options: LinkOptions): Pro
    * Who is asked and told what came with no request. On legacy SSE everything comes so, and the request begun last is the
    * best guess there is; elsewhere that is only asked where nobody listens, as for clients without a session.
    */
-  function receiver(): Pick<ExchangeEvents, "onNotification" | "onRequest"> {
+  function receiver(isQuestion = false): Pick<ExchangeEvents, "onNotification" | "onRequest"> | undefined {
     let last: LinkRequest | undefined;
-    if (channel.kind === "sse" || listener === undefined) for (const { request } of exchanges.values()) last = request;
-    return last ?? listener ?? NOBODY;
+    if (channel.kind === "sse" || listener === undefined) {
+      for (const { request } of exchanges.values()) if (!isQuestion || MAY_ASK.has(request.method)) last = request;
+    }
+    return last ?? listener;
+  }
+
+  function askedOutside(asked: ServerRequest, signal: AbortSignal): Promise<Reply> {
+    const needed = NEEDED.get(asked.method);
+    const isDeclared = needed !== undefined && memberText(options.client.capabilities, needed) !== undefined;
+    if (asked.method === "ping") return NOBODY.onRequest(asked, signal);
+    const now = receiver(true) ?? (isDeclared ? undefined : NOBODY);
+    return now ? now.onRequest(asked, signal) : held.hold(asked, signal);
   }
 
   /**
@@ -174,6 +197,8 @@ export async function openInitializedLink(wire: Wire, options: LinkOptions): Pro
       if (request.signal?.aborted) throw cancelled(request.signal);
       open++;
       try {
+        // Before the call: what the server does with it may depend on the answer.
+        if (held.size > 0 && MAY_ASK.has(request.method)) await held.putTo(request);
         return await inSession(() => exchange(request));
       } finally {
         open--;
@@ -188,11 +213,13 @@ export async function openInitializedLink(wire: Wire, options: LinkOptions): Pro
     watch: watches.watch,
     listen(events) {
       listener = events;
+      void held.putTo(events);
     },
     closed: channel.closed,
     async close() {
       watches.clear();
       listener = undefined;
+      held.refuse();
       wire.outside = NOBODY;
       await channel.close();
     },

@@ -74,6 +74,9 @@ const NEEDED_CAPABILITY: Readonly<Record<string, string>> = {
   "roots/list": "roots",
 };
 
+/** Time for a client to open its stream: a server may ask as soon as it is initialized, before its client listens. */
+const LISTENS_WITHIN_MS = 10_000;
+
 export function createSession(facts: {
   readonly id: string;
   readonly owner: string;
@@ -88,6 +91,8 @@ export function createSession(facts: {
   const calls = new Map<IdText, OpenCall>();
   const streams = new Map<string, EventStream>();
   const questions = new Map<IdText, (reply: Reply) => void>();
+  /** Questions that wait for the client to listen. */
+  const unsent = new Map<IdText, { readonly text: JsonText; readonly timer: NodeJS.Timeout }>();
   const subscriptions = new Set<string>();
   let listening: EventStream | null = null;
   let watch: Watch | null = null;
@@ -131,19 +136,24 @@ export function createSession(facts: {
     return new Promise((resolve) => {
       const settle = (reply: Reply) => {
         questions.delete(id);
+        clearTimeout(unsent.get(id)?.timer);
+        unsent.delete(id);
         signal.removeEventListener("abort", withdraw);
         resolve(reply);
       };
       const route = outlet ?? unsolicited;
       const withdraw = () => {
-        route.send(notificationText("notifications/cancelled", `{"requestId":${id}}`));
+        if (!unsent.has(id)) route.send(notificationText("notifications/cancelled", `{"requestId":${id}}`));
         settle(errorReply(RPC.serverError, "The request was withdrawn"));
       };
       if (signal.aborted) return resolve(errorReply(RPC.serverError, "The request was withdrawn"));
       questions.set(id, settle);
       signal.addEventListener("abort", withdraw);
-      if (!route.send(requestText(id, request.method, request.params)))
-        settle(errorReply(RPC.serverError, "The client has no event stream open"));
+      const text = requestText(id, request.method, request.params);
+      if (route.send(text)) return;
+      const giveUp = () => settle(errorReply(RPC.serverError, "The client has no event stream open"));
+      if (outlet !== null) return giveUp();
+      unsent.set(id, { text, timer: setTimeout(giveUp, LISTENS_WITHIN_MS).unref() });
     });
   }
 
@@ -170,6 +180,11 @@ export function createSession(facts: {
     findStream: (id) => streams.get(id),
     listenOn(stream) {
       listening = stream;
+      for (const { text, timer } of unsent.values()) {
+        clearTimeout(timer);
+        stream.send(text);
+      }
+      unsent.clear();
       watch ??= backend.watch(filter(), tell);
     },
     stopListening() {

@@ -17,7 +17,7 @@ export type Cell = (pair: Pair, scenario: string) => string;
 export const expectedCell: Cell = (pair, scenario) => {
   const reasons = [...new Set(impossibleIn(pair, scenario).values())];
   if (reasons.length === 0) return "✓";
-  return reasons.map((reason) => `[${numberOf(reason)}](#what-cannot-be-bridged)`).join(" ");
+  return reasons.map(numberOf).join(", ");
 };
 
 const numberOf = (reason: Reason) => [...usedReasons()].indexOf(reason) + 1;
@@ -79,7 +79,8 @@ servers of our own, first directly and then through the gateway: every scenario 
 2026-07-28, but for the extension for tasks, which neither the fixtures nor the gateway offer. \`npm test\` runs all of it and
 fails when a cell of these tables is wrong: when what must pass does not, and when what is said to be impossible passes.
 
-A tick means that the scenario passes without a complaint, also about what a server should but need not do.
+A tick means that the scenario passes without a complaint, also about what a server should but need not do. A number means
+that some of its checks cannot pass, for [the reason below](#what-cannot-be-bridged), and all others do.
 
 ## Pairs
 
