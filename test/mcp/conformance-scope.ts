@@ -19,7 +19,6 @@ const NO_COMPLETION = "without prompts and resources there is nothing to complet
 const NO_LOGGING = "the endpoint sends no log messages to clients";
 const NO_SESSION = "the endpoint keeps no session and sends no event stream";
 const NO_INPUT = "no tool asks its client for more input, so none ever answers input_required";
-const NO_TASKS = "the extension for tasks is not offered: no tool takes long";
 
 export const CONFORMANCE_SCOPE: Readonly<Record<"2025-11-25" | "2026-07-28", Scope>> = {
   "2025-11-25": {
@@ -109,18 +108,6 @@ export const CONFORMANCE_SCOPE: Readonly<Record<"2025-11-25" | "2026-07-28", Sco
         "input-required-result-tampered-state",
         "input-required-result-capability-check",
       ],
-      [NO_TASKS]: [
-        "tasks-lifecycle",
-        "tasks-capability-negotiation",
-        "tasks-wire-fields",
-        "tasks-request-state-removal",
-        "tasks-mrtr-input",
-        "tasks-request-headers",
-        "tasks-dispatch-and-envelope",
-        "tasks-status-notifications",
-        "tasks-required-task-error",
-        "tasks-mrtr-composition",
-      ],
     },
     excused: {
       [NO_TOOL]: [
@@ -130,7 +117,13 @@ export const CONFORMANCE_SCOPE: Readonly<Record<"2025-11-25" | "2026-07-28", Sco
         "server-stateless:sep-2575-server-no-log-without-loglevel",
       ],
       [NO_PROMPTS]: ["caching:sep-2549-prompts-list-caching-hints"],
+      [NO_INPUT]: [
+        "input-required-result-missing-input-response:sep-2322-missing-response-rerequests",
+        "input-required-result-ignore-extra-params:sep-2322-ignore-unexpected-params",
+      ],
       [NO_RESOURCES]: [
+        "sep-2164-resource-not-found:sep-2164-error-code",
+        "sep-2164-resource-not-found:sep-2164-data-uri",
         "caching:sep-2549-resources-list-caching-hints",
         "caching:sep-2549-resources-templates-list-caching-hints",
       ],
