@@ -33,6 +33,7 @@ import { createMcpAuthenticate } from "./mcp/authenticate.ts";
 import { createControlPlane } from "./mcp/control.ts";
 import { frontDoorFor } from "./mcp/front-door.ts";
 import { createGatewayAgents } from "./mcp/gateway-agents.ts";
+import { openTelemetry } from "./mcp/observe/telemetry.ts";
 import { createMcpPlane } from "./mcp/plane.ts";
 import { mcpServerRoutes } from "./mcp/server-routes.ts";
 import { createProxyHandler } from "./proxy/handle-request.ts";
@@ -89,9 +90,15 @@ export async function createApp(config: Config, replace: Replace = {}): Promise<
 
 async function build(config: Config, replace: Replace, opened: AsyncDisposableStack): Promise<App> {
   const clock = replace.clock ?? systemClock;
-  const log = replace.log ?? createLogger(config.log.level);
-  const changes = createChangeBus();
   const masterKeys = resolveMasterKeys(config, { create: true }).keys;
+  const telemetry = openTelemetry(config, {
+    masterKeys,
+    clock,
+    onProblem: (problem, err) => log.warn({ err }, problem),
+  });
+  opened.defer(() => telemetry.close());
+  const log = replace.log ?? createLogger(config.log.level, telemetry.onLogLine);
+  const changes = createChangeBus();
 
   // Storage. The lock first: a second instance must not even migrate.
   const lock = await acquireInstanceLock(config.database, {
@@ -178,6 +185,7 @@ async function build(config: Config, replace: Replace, opened: AsyncDisposableSt
   });
   const mcp = createMcpPlane({
     config,
+    telemetry,
     version: VERSION,
     log,
     clientAddress,

@@ -6,6 +6,7 @@ import { expect, it } from "vitest";
 const LAYERS = [
   ["core"],
   ["jsonrpc", "containers"],
+  ["telemetry"],
   ["access", "vault"],
   ["config"],
   ["storage"],

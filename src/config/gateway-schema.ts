@@ -212,6 +212,13 @@ export const GatewaySchema = z.strictObject({
   }),
   payload_max_age: time({ min: 60 }, "24h", "After this long such a file is deleted."),
   log_dir: path("Folder for the log files of the MCP plane.", "no log files", "MCP_GATEWAY_LOG_DIR"),
+  log_payloads: setting(z.enum(["redacted", "none"]).default("redacted"), {
+    takes: '"redacted" or "none"',
+    description:
+      "What the log files show of messages: their beginning, with each secret that the gateway knows taken out, or nothing.",
+    env: ["MCP_GATEWAY_LOG_PAYLOADS"],
+    risk: "What tools are given and answer may be private without being a secret of the gateway.",
+  }),
   opentelemetry: Telemetry.prefault({}),
 });
 

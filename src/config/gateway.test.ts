@@ -24,6 +24,7 @@ describe("settings of the MCP gateway", () => {
         maxAgeMs: 86_400_000,
       },
       logDir: null,
+      logPayloads: "redacted",
       telemetry: null,
     });
   });

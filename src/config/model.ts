@@ -94,6 +94,8 @@ export interface GatewayConfig {
   };
   /** Folder of the log files; null writes none. Absolute. */
   readonly logDir: string | null;
+  /** What they show of messages: their beginning without known secrets, or nothing. */
+  readonly logPayloads: "redacted" | "none";
   readonly telemetry: {
     /** OTLP over HTTP, without signal path. */
     readonly endpoint: string;

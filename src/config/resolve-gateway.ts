@@ -33,6 +33,7 @@ export function resolveGateway(input: ConfigInput, sources: Sources): GatewayCon
       maxAgeMs: gateway.payload_max_age,
     },
     logDir: gateway.log_dir === undefined ? null : absolute(gateway.log_dir),
+    logPayloads: gateway.log_payloads,
     telemetry: resolveTelemetry(gateway.opentelemetry, sources),
   };
 }

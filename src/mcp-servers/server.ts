@@ -33,6 +33,8 @@ export interface McpServerDeps {
   readonly random: () => number;
   readonly log: Pick<Logger, "info" | "warn" | "debug">;
   readonly metrics: ServerMetrics;
+  /** Lists were read, which may be what they were before. */
+  onCatalog?(server: string, catalog: Catalog): void;
   /** Between pings to idle links of HTTP servers; 0 means none. */
   readonly keepaliveMs: number;
   /** A link of an HTTP server without session ends after this time without use. */
@@ -96,6 +98,7 @@ export function createMcpServer(declared: DeclaredMcpServer, deps: McpServerDeps
     onLoaded(catalog: LoadedCatalog) {
       counts = { tools: catalog.tools.length, toolsLeftOut: catalog.leftOutByList.tools };
       keys.learnScope(catalog);
+      deps.onCatalog?.(name, catalog);
     },
   });
   const pool = createLinkPool({

@@ -17,6 +17,10 @@ import { createRounds } from "./backends/rounds.ts";
 import { createCallLimits } from "../mcp-policy/call-limits.ts";
 import { createPayloadStore, PAYLOAD_MAX_TOTAL_BYTES } from "../mcp-policy/payload-store.ts";
 import { steadyClock } from "../core/clock.ts";
+import { logCatalog } from "./observe/log-observer.ts";
+import { linkObservers, observeRequests } from "./observe/observe.ts";
+import { observeLinks } from "./observe/observed-link.ts";
+import type { Telemetry } from "./observe/telemetry.ts";
 import { type BuiltInParts, wireBuiltIn } from "./built-in/wire.ts";
 import { createMcpEndpoint, type McpEndpoint } from "./endpoint.ts";
 import { frontDoorFor } from "./front-door.ts";
@@ -42,6 +46,7 @@ export interface McpParts
   /** The secret of a stored credential, for one server. @throws where it may not go there */
   bearerFor(server: DeclaredMcpServer, credential: string): Promise<string>;
   onFault(thrown: unknown): void;
+  readonly telemetry: Telemetry;
 }
 
 export interface McpWiring {
@@ -104,6 +109,7 @@ export function wireMcp(parts: McpParts, replace: ReplaceMcp = {}): McpWiring {
       breakerGuard(config.mcpServers, steadyClock),
     ]),
     rounds: createRounds(),
+    observe: observeRequests(parts.telemetry),
     isFiltered: (server, tool) => filters.get(server)?.has(tool) ?? false,
     ended: (conversation) => callLimits.forget(conversation.principalUid, conversation.key),
     admit({ live }: Caller, isUse) {
@@ -160,8 +166,9 @@ export function wireMcp(parts: McpParts, replace: ReplaceMcp = {}): McpWiring {
   };
 }
 
-function wireServers({ config, gate, log, version, bearerFor }: McpParts) {
-  const upstreams = createHttpUpstreams();
+function wireServers({ config, gate, log, version, bearerFor, telemetry }: McpParts) {
+  const { redactor, files } = telemetry;
+  const upstreams = createHttpUpstreams({ onToken: (header) => redactor.learn(header.replace(/^Bearer /, "")) });
   const reaper = createReaper((problem) => log.error({ problem }, "the reaper of server processes"));
   const open = createOpenLink({
     version,
@@ -169,11 +176,19 @@ function wireServers({ config, gate, log, version, bearerFor }: McpParts) {
     upstreams,
     reaper,
     inheritedEnvironment: config.inheritedEnvironment,
-    bearerFor,
-    onServerLine: (server, line) => log.debug({ server, line }, "standard error of an MCP server"),
+    async bearerFor(server, credential) {
+      const secret = await bearerFor(server, credential);
+      redactor.learn(secret);
+      return secret;
+    },
+    onServerLine(server, line) {
+      log.debug({ server, line }, "standard error of an MCP server");
+      files?.serverLine(server, "INFO", "stderr", line);
+    },
   });
   const servers = createMcpServers(config.mcpServers, {
-    open,
+    open: observeLinks(open, linkObservers(telemetry)),
+    ...(files && { onCatalog: (server, catalog) => logCatalog(files, server, catalog) }),
     clock: gate.clock,
     schedule: systemSchedule,
     random: Math.random,

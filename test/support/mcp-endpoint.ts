@@ -3,6 +3,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { pino } from "pino";
 import type { Role } from "../../src/access/principal.ts";
+import { openTelemetry } from "../../src/mcp/observe/telemetry.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { createChangeBus } from "../../src/core/changes.ts";
 import { steadyClock, systemClock } from "../../src/core/clock.ts";
@@ -116,6 +117,11 @@ function wireUp(db: Db, keyring: Keyring, write: (line: string) => void, options
     keyWrites: { db, keyring, clock, changes, limits: LIMITS },
     bearerFor: () => Promise.reject(new Error("no server here has a credential")),
     onFault: (err) => log.error({ err }, "fault"),
+    telemetry: openTelemetry(config, {
+      masterKeys: [],
+      clock,
+      onProblem: (problem, err) => log.error({ err }, problem),
+    }),
   };
   return wireMcp(parts, {
     ...swapped,

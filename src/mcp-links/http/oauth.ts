@@ -11,6 +11,8 @@ export interface OAuthDeps {
   /** Connections to the token endpoint. @throws GatewayError `upstream.address_refused` */
   pool(): Dispatcher;
   readonly clock: Clock;
+  /** Gets the value of each `Authorization` that was fetched, before it is used: a secret that logs must not show. */
+  onToken?(header: string): void;
 }
 
 interface Token {
@@ -41,14 +43,17 @@ const ERROR_CODES = new Set([
  * time, however many calls wait for it; a token is kept until a minute before it expires. Errors name the endpoint's origin,
  * status and error code; never a secret.
  */
-export function clientCredentials(settings: OAuthSettings, { pool, clock }: OAuthDeps): Authorization {
+export function clientCredentials(settings: OAuthSettings, { pool, clock, onToken }: OAuthDeps): Authorization {
   let token: Token | null = null;
   let pending: Promise<Token> | null = null;
   let renewedAt = Number.NEGATIVE_INFINITY;
 
   const fetchToken = (): Promise<Token> =>
     (pending ??= requestToken(settings, pool, clock)
-      .then((next) => (token = next))
+      .then((next) => {
+        onToken?.(next.header);
+        return (token = next);
+      })
       .finally(() => (pending = null)));
 
   return {

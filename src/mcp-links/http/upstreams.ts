@@ -4,7 +4,7 @@ import type { Resolve } from "../../core/guarded-lookup.ts";
 import { type Authorization, bearerAuthorization } from "./authorization.ts";
 import type { HttpUpstream } from "./conversation.ts";
 import { configuredHeaders } from "./headers.ts";
-import { clientCredentials } from "./oauth.ts";
+import { clientCredentials, type OAuthDeps } from "./oauth.ts";
 import { createHttpPools, type HttpPools } from "./pools.ts";
 
 export type HttpTransport = Extract<McpTransport, { kind: "http" }>;
@@ -19,7 +19,7 @@ export interface HttpUpstreams {
 
 /** @param resolve replaced in tests, to answer as a hostile name server would */
 export function createHttpUpstreams(
-  options: { readonly resolve?: Resolve; readonly clock?: Clock } = {},
+  options: { readonly resolve?: Resolve; readonly clock?: Clock } & Pick<OAuthDeps, "onToken"> = {},
 ): HttpUpstreams {
   const pools = createHttpPools(options.resolve);
   const clock = options.clock ?? steadyClock;
@@ -29,7 +29,7 @@ export function createHttpUpstreams(
     upstreamFor(transport, bearer) {
       let upstream = known.get(transport);
       if (!upstream) {
-        upstream = describe(transport, pools, authorizationFor(transport, pools, clock, bearer));
+        upstream = describe(transport, pools, authorizationFor(transport, pools, { ...options, clock }, bearer));
         known.set(transport, upstream);
       }
       return upstream;
@@ -54,13 +54,13 @@ function describe(transport: HttpTransport, pools: HttpPools, authorization: Aut
 function authorizationFor(
   transport: HttpTransport,
   pools: HttpPools,
-  clock: Clock,
+  oauth: Omit<OAuthDeps, "pool">,
   bearer: (() => Promise<string>) | undefined,
 ): Authorization | null {
   const { auth } = transport;
   if (auth.kind === "none") return null;
   if (auth.kind === "oauth")
-    return clientCredentials(auth, { pool: pools.poolFor(new URL(auth.tokenUrl), transport), clock });
+    return clientCredentials(auth, { pool: pools.poolFor(new URL(auth.tokenUrl), transport), ...oauth });
   if (!bearer) throw new Error("a server with a credential needs the function that reveals it");
   return bearerAuthorization(bearer);
 }

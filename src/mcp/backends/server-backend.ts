@@ -14,7 +14,15 @@ import { watchServer } from "./change-watch.ts";
 import { filterList } from "./filter-list.ts";
 import type { Rounds } from "./rounds.ts";
 
+/** Stands around each request to a server: what it refuses, asks and answers is seen here. Changes nothing of it. */
+export type ObserveRequest = (
+  facts: { readonly caller: Caller; readonly server: string },
+  request: BackendRequest,
+  next: (request: BackendRequest) => Promise<Reply>,
+) => Promise<Reply>;
+
 export interface ServerBackendDeps {
+  readonly observe?: ObserveRequest | null;
   readonly policy: CallPolicy;
   readonly rounds: Rounds;
   /** Whether results of this tool are filtered: it is listed without `outputSchema`, which they need not match. */
@@ -138,6 +146,14 @@ export function createServerBackend(
     return { result: allowedOnly(request.method, reply.result, access, offered) };
   }
 
+  async function serve(request: BackendRequest): Promise<Reply> {
+    const { method, params } = request;
+    if (method === "tools/call") return callTool(request);
+    if (LISTS.has(method)) return list(request);
+    assertAllowed(method, params, access);
+    return forward(request, server.declared.toolTimeoutMs, USES.has(method) ? "use" : "rate");
+  }
+
   const isFiltered = (tool: string) => hasFilters && deps.isFiltered(serverName, tool);
 
   /** The Tool object as this gateway can keep what it promises. */
@@ -165,13 +181,8 @@ export function createServerBackend(
       return (await link()).hello;
     },
 
-    async request(request) {
-      const { method, params } = request;
-      if (method === "tools/call") return callTool(request);
-      if (LISTS.has(method)) return list(request);
-      assertAllowed(method, params, access);
-      return forward(request, server.declared.toolTimeoutMs, USES.has(method) ? "use" : "rate");
-    },
+    request: (request) =>
+      deps.observe ? deps.observe({ caller, server: serverName }, request, serve) : serve(request),
 
     async notify(method, params) {
       await (await link()).notify(method, params);

@@ -1,0 +1,68 @@
+import type { Config } from "../../config/model.ts";
+import type { Clock } from "../../core/clock.ts";
+import { type LineLevel, type LogFiles, openLogFiles } from "../../telemetry/log-files.ts";
+import { createRedactor, type Redactor } from "../../telemetry/redactor.ts";
+import { secretsOf } from "./known-secrets.ts";
+
+/** What is written down about the work of the gateway, apart from metrics and the audit trail. */
+export interface Telemetry {
+  /** Knows every secret of the configuration; told of those that come up later. */
+  readonly redactor: Redactor;
+  /** Null where no folder is configured. */
+  readonly files: LogFiles | null;
+  /** What is written to stderr of a line of the log; the same goes into mcp-gateway.log. */
+  onLogLine(line: string): string;
+  /** Writes what is left. Never rejects. */
+  close(): Promise<void>;
+}
+
+/** @param onProblem something cannot be written; the gateway goes on. */
+export function openTelemetry(
+  config: Config,
+  deps: {
+    readonly masterKeys: readonly Buffer[];
+    readonly clock: Clock;
+    onProblem(problem: string, error: unknown): void;
+  },
+): Telemetry {
+  const redactor = createRedactor();
+  for (const secret of secretsOf(config, deps.masterKeys)) redactor.keep(secret);
+  const { logDir: dir, logPayloads } = config.gateway;
+  const files =
+    dir === null
+      ? null
+      : openLogFiles({
+          dir,
+          withPayloads: logPayloads === "redacted",
+          redactor,
+          clock: deps.clock,
+          onProblem: (problem, error) => deps.onProblem(problem, error),
+        });
+  return {
+    redactor,
+    files,
+    onLogLine(line) {
+      const safe = redactor.redact(line);
+      if (files) mirror(files, safe);
+      return safe;
+    },
+    close: async () => files?.close(),
+  };
+}
+
+const LEVELS: Readonly<Record<number, LineLevel>> = { 20: "DEBUG", 30: "INFO", 40: "WARN", 50: "ERROR", 60: "ERROR" };
+
+function mirror(files: LogFiles, line: string): void {
+  try {
+    const { level, time: _, msg, server, ...more } = JSON.parse(line) as Record<string, unknown>;
+    const rest = Object.keys(more).length === 0 ? "" : ` ${JSON.stringify(more)}`;
+    files.line(
+      LEVELS[Number(level)] ?? "INFO",
+      typeof server === "string" ? server : "gateway",
+      `${String(msg)}${rest}`,
+    );
+  } catch {
+    // A secret of digits stood for a number.
+    files.line("INFO", "gateway", line);
+  }
+}
