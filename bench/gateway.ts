@@ -9,7 +9,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const SETUP_TOKEN = "bench-setup-token-0123456789abcdefghij";
 /** A key may do at most a million requests a minute, which one core comes near: several keys share the load. */
 const KEYS = 4;
-const RATE_LIMIT = 1_000_000;
+export const RATE_LIMIT = 1_000_000;
 
 export interface Gateway extends Running {
   readonly post: Target;
@@ -26,29 +26,13 @@ export async function startGateway(
   upstreams: { readonly post: number; readonly get: number },
   nodeOptions: readonly string[] = [],
 ): Promise<Gateway> {
-  const port = await freePort();
-  const home = join(folder, "gateway");
-  mkdirSync(home, { recursive: true });
-  const config = join(home, "bifrost.toml");
-  writeFileSync(config, configuration(home, port));
-  const command = [process.execPath, ...nodeOptions, join(root, "bin", "bifrost.mjs"), "serve", "--config", config];
-  const running = await start(command, { core, port, cwd: home });
+  const configured = await startConfigured(join(folder, "gateway"), core, keysSection(), nodeOptions);
+  const { origin, headers } = configured;
   try {
-    const origin = `http://127.0.0.1:${port}`;
-    const admin = await post(
-      origin,
-      "/v1/setup",
-      { "x-setup-token": SETUP_TOKEN },
-      {
-        name: "Bench",
-        email: "bench@example.com",
-      },
-    );
-    const headers = { authorization: `Bearer ${String(admin["token"])}` };
     await addServices(origin, headers, upstreams);
     const url = `${origin}/v1/proxy`;
     return {
-      ...running,
+      ...configured,
       post: {
         url: url + PATH.replace("/v1", ""),
         method: "POST",
@@ -68,6 +52,36 @@ export async function startGateway(
       },
     };
   } catch (error) {
+    await configured.stop();
+    throw error;
+  }
+}
+
+/** `headers` authenticate its first administrator. */
+export interface Configured extends Running {
+  readonly origin: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** `bifrost serve` with SQLite in this folder, set up; `more` is added to the configuration file. */
+export async function startConfigured(
+  home: string,
+  core: number | undefined,
+  more: string,
+  nodeOptions: readonly string[] = [],
+): Promise<Configured> {
+  const port = await freePort();
+  mkdirSync(home, { recursive: true });
+  const config = join(home, "bifrost.toml");
+  writeFileSync(config, configuration(home, port) + more);
+  const command = [process.execPath, ...nodeOptions, join(root, "bin", "bifrost.mjs"), "serve", "--config", config];
+  const running = await start(command, { core, port, cwd: home });
+  try {
+    const origin = `http://127.0.0.1:${port}`;
+    const person = { name: "Bench", email: "bench@example.com" };
+    const admin = await post(origin, "/v1/setup", { "x-setup-token": SETUP_TOKEN }, person);
+    return { ...running, origin, headers: { authorization: `Bearer ${String(admin["token"])}` } };
+  } catch (error) {
     await running.stop();
     throw error;
   }
@@ -82,10 +96,12 @@ port = ${port}
 
 [auth]
 setup_token = "${SETUP_TOKEN}"
-
-[keys]
-max_rate_limit = ${RATE_LIMIT}
 `;
+}
+
+/** Every key of a bench may do as much as a key ever may. */
+export function keysSection(): string {
+  return `\n[keys]\nmax_rate_limit = ${RATE_LIMIT}\n`;
 }
 
 async function addServices(
@@ -126,7 +142,8 @@ async function issueKeys(origin: string, headers: Record<string, string>, servic
   return keys;
 }
 
-async function post(
+/** Asks the management API. Rejects with its answer when it refuses. */
+export async function post(
   origin: string,
   path: string,
   headers: Record<string, string>,

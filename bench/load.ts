@@ -20,9 +20,9 @@ export interface Load {
   readonly p99Ms: number;
 }
 
-export interface LoadGenerator {
+export interface LoadGenerator<T = Target> {
   readonly name: string;
-  run(target: Target, connections: number, seconds: number): Promise<Load>;
+  run(target: T, connections: number, seconds: number): Promise<Load>;
 }
 
 /** Output of both generators. Times in microseconds. */

@@ -2,9 +2,9 @@ import type { LoadGenerator, Target } from "./load.ts";
 import { coreBusySeconds, cpuSeconds, residentMib } from "./processes.ts";
 
 /** One contestant and one workload: the target to load and the process that is watched. */
-export interface Contestant {
+export interface Contestant<T = Target> {
   readonly name: string;
-  readonly target: Target;
+  readonly target: T;
   /** Null for `direct`: there is no proxy. */
   readonly pid: number | null;
 }
@@ -29,15 +29,17 @@ export interface Rounds {
   readonly seconds: number;
   readonly connections: number;
   readonly proxyCore: number | null;
+  /** Whether the run goes on without a contestant that failed; its series is then left out. Absent: it does not. */
+  readonly goOnWithout?: (name: string, error: unknown) => boolean;
 }
 
 /**
  * Measures all contestants once per round, in an order that turns with the rounds, so that each comparison
  * is between measurements that are seconds apart.
  */
-export async function measureInterleaved(
-  contestants: readonly Contestant[],
-  generator: LoadGenerator,
+export async function measureInterleaved<T>(
+  contestants: readonly Contestant<T>[],
+  generator: LoadGenerator<T>,
   plan: Rounds,
 ): Promise<Map<string, Series>> {
   const series = new Map(contestants.map(({ name }) => [name, emptySeries(name)]));
@@ -45,7 +47,13 @@ export async function measureInterleaved(
     const turn = round % contestants.length;
     for (const contestant of [...contestants.slice(turn), ...contestants.slice(0, turn)]) {
       const into = series.get(contestant.name);
-      if (into) await measureOnce(contestant, generator, plan, into);
+      if (into === undefined) continue;
+      try {
+        await measureOnce(contestant, generator, plan, into);
+      } catch (error) {
+        if (!plan.goOnWithout?.(contestant.name, error)) throw error;
+        series.delete(contestant.name);
+      }
     }
   }
   return series;
@@ -55,9 +63,9 @@ function emptySeries(name: string): Series {
   return { name, requestsPerSecond: [], p50Ms: [], p99Ms: [], busy: [], others: [], perCpuSecond: [], rssMib: 0 };
 }
 
-async function measureOnce(
-  { target, pid }: Contestant,
-  generator: LoadGenerator,
+async function measureOnce<T>(
+  { target, pid }: Contestant<T>,
+  generator: LoadGenerator<T>,
   plan: Rounds,
   into: Series,
 ): Promise<void> {

@@ -138,11 +138,11 @@ function rounded(values: Record<string, number | null>): Record<string, number |
   );
 }
 
-function share(values: readonly number[]): string {
+export function share(values: readonly number[]): string {
   return values.length === 0 ? "-" : `${Math.round(median(values) * 100)} %`;
 }
 
-function newTable(head: string[]): Table.Table {
+export function newTable(head: string[]): Table.Table {
   const numeric = head.map((_, index): "left" | "right" => (index === 0 ? "left" : "right"));
   return new Table({ head, colAligns: numeric, style: { head: [], border: [], compact: true } });
 }
