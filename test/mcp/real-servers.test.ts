@@ -72,10 +72,15 @@ describe.each(CLIENTS)("through the gateway, the official client %s", (kind) => 
     expect(await client.prompt("args-prompt", { city: "Zürich" })).toHaveLength(1);
   });
 
-  it("hears from server-everything that a resource changed", async () => {
+  it("hears from server-everything that a resource changed, and that there is one more", async () => {
     await using client = await connect(kind, "everything");
     const uri = "demo://resource/dynamic/text/1";
     await client.watch(uri);
+    const name = `of-${CLIENTS.indexOf(kind)}.gz`;
+    const made = { name, data: "data:text/plain,hello", outputType: "resourceLink" };
+    expect((await client.call("gzip-file-as-resource", made)).isError).not.toBe(true);
+    await client.hears("notifications/resources/list_changed");
+    expect((await client.resourceUris()).filter((each) => each.endsWith(name))).toHaveLength(1);
     await client.call("toggle-subscriber-updates");
     await client.hears("notifications/resources/updated");
     await client.call("toggle-subscriber-updates");

@@ -7,6 +7,7 @@ import {
   ListRootsRequestSchema,
   LoggingMessageNotificationSchema,
   PromptListChangedNotificationSchema,
+  ResourceListChangedNotificationSchema,
   ResourceUpdatedNotificationSchema,
   ToolListChangedNotificationSchema,
 } from "@modelcontextprotocol/sdk/types.js";
@@ -58,6 +59,7 @@ export interface Connection {
 
 const INFO = { name: "bifrost-test", version: "1.0.0" };
 const CAPABILITIES = { sampling: {}, elicitation: {}, roots: { listChanged: true } };
+const EVERY_LIST = { toolsListChanged: true, promptsListChanged: true, resourcesListChanged: true };
 const SAMPLED = {
   role: "assistant" as const,
   content: { type: "text" as const, text: "Forty-two." },
@@ -121,6 +123,7 @@ async function connectV2({ url, headers, roots = [] }: Connection, era: "2025-11
     "notifications/message",
     "notifications/tools/list_changed",
     "notifications/prompts/list_changed",
+    "notifications/resources/list_changed",
     "notifications/resources/updated",
   ] as const)
     client.setNotificationHandler(method, () => ears.hear(method));
@@ -145,7 +148,7 @@ async function connectV2({ url, headers, roots = [] }: Connection, era: "2025-11
     },
     async watch(uri) {
       if (era === "2025-11-25") await client.subscribeResource({ uri });
-      else await client.listen({ toolsListChanged: true, promptsListChanged: true, resourceSubscriptions: [uri] });
+      else await client.listen({ ...EVERY_LIST, resourceSubscriptions: [uri] });
     },
     instructions: () => client.getInstructions(),
     async setRoots(next) {
@@ -177,6 +180,7 @@ async function connectV1({ url, headers, roots = [] }: Connection) {
   client.setNotificationHandler(LoggingMessageNotificationSchema, ({ method }) => ears.hear(method));
   client.setNotificationHandler(ToolListChangedNotificationSchema, ({ method }) => ears.hear(method));
   client.setNotificationHandler(PromptListChangedNotificationSchema, ({ method }) => ears.hear(method));
+  client.setNotificationHandler(ResourceListChangedNotificationSchema, ({ method }) => ears.hear(method));
   client.setNotificationHandler(ResourceUpdatedNotificationSchema, ({ method }) => ears.hear(method));
   const transport = new TransportV1(new URL(url), { requestInit: { headers } });
   await client.connect(transport as Parameters<typeof client.connect>[0]); // its own types do not fit each other
