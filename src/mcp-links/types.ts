@@ -36,6 +36,8 @@ export interface ExchangeEvents {
   onNotification(notification: ServerNotification): void;
   /** Answered by the returned promise; the channel writes the response with the server's own id. */
   onRequest(request: ServerRequest, signal: AbortSignal): Promise<Reply>;
+  /** Streamable HTTP: the stream of what belongs to no request broke, and the server does not let it be taken up again. */
+  onStreamLost?(): void;
 }
 
 export interface ChannelRequest {

@@ -15,7 +15,7 @@ import { createLinkPool, type LinkPoolDeps } from "./link-pool.ts";
 import type { LinkTerms, Slot } from "./places.ts";
 import type { LoadedCatalog } from "./read-catalog.ts";
 import type { Schedule } from "./schedule.ts";
-import type { Catalog, CatalogPart, Conversation, McpServer, OpenLink } from "./types.ts";
+import type { Catalog, CatalogPart, Conversation, McpServer, OpenLink, OpenLinkOptions } from "./types.ts";
 import { createWatchdog } from "./watchdog.ts";
 
 /** What is counted of a server. `server` is its name, so labels are bounded by the configuration. */
@@ -107,7 +107,8 @@ export function createMcpServer(declared: DeclaredMcpServer, deps: McpServerDeps
     schedule,
     startupTimeoutMs: declared.startupTimeoutMs,
     ...placesOf(declared, deps.sharedIdleMs),
-    open: (terms, signal) => openCounted(declared, { ...terms, era: keys.eraFor(terms.era) }, signal, deps),
+    open: (terms, signal) =>
+      openCounted({ ...terms, era: keys.eraFor(terms.era), signal, onDoubt: () => watchdog.suspect() }, declared, deps),
     suits: (own, conversation) => !http && keys.fits(own, conversation),
     onOpened,
     onOpenFailed,
@@ -279,16 +280,11 @@ function placesOf(
   return { capacity, share, idleMs: (slot) => (slot.owner?.shared ? sharedIdleMs : 0) };
 }
 
-async function openCounted(
-  declared: DeclaredMcpServer,
-  terms: LinkTerms,
-  signal: AbortSignal,
-  deps: McpServerDeps,
-): Promise<Link> {
+async function openCounted(options: OpenLinkOptions, declared: DeclaredMcpServer, deps: McpServerDeps): Promise<Link> {
   const startedAtMs = deps.clock.now();
   let ok = false;
   try {
-    const link = await deps.open(declared, { ...terms, signal });
+    const link = await deps.open(declared, options);
     ok = true;
     return link;
   } finally {

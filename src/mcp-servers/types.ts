@@ -141,6 +141,8 @@ export interface OpenLinkOptions {
   readonly era: Era;
   /** Aborted: whatever was started is ended, and the promise rejects. */
   readonly signal: AbortSignal;
+  /** To be called when something suggests that the server is gone, or is another one now. */
+  onDoubt?(this: void): void;
 }
 
 /** Opens a link. @throws GatewayError `upstream.*`; then nothing of it is left, or will be soon */

@@ -22,7 +22,7 @@ export interface OpenLinkDeps {
 
 /** How links to the configured servers are opened: the transport the configuration names, then the era they speak. */
 export function createOpenLink(deps: OpenLinkDeps): OpenLink {
-  return (declared, { facts, headers, era, signal }) =>
+  return (declared, { facts, headers, era, signal, onDoubt }) =>
     openLink(() => openChannel(declared, deps), {
       server: declared.name,
       client: facts,
@@ -30,6 +30,7 @@ export function createOpenLink(deps: OpenLinkDeps): OpenLink {
       headers,
       era,
       signal,
+      onDoubt,
     });
 }
 

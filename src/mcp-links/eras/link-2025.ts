@@ -58,9 +58,15 @@ export async function openInitializedLink(wire: Wire, options: LinkOptions): Pro
   let hello: ServerHello = { revision: "", capabilities: "{}", info: null, instructions: undefined };
 
   const held = createHeldQuestions();
-  const outside: ExchangeEvents = { onNotification: arrived, onRequest: askedOutside };
+  const outside: ExchangeEvents = { onNotification: arrived, onRequest: askedOutside, onStreamLost };
   wire.outside = outside;
   await initialize(options.signal);
+
+  /** The server may have started anew, without our session: a question finds out, and begins another one. */
+  function onStreamLost(): void {
+    ask("ping", "{}").catch(() => undefined);
+    options.onDoubt?.();
+  }
 
   async function initialize(signal: AbortSignal | undefined): Promise<void> {
     const params = initializeParams(options.client, JSON.stringify(options.gateway));

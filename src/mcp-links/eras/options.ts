@@ -13,6 +13,8 @@ export interface LinkOptions {
   readonly era: Era;
   /** Aborted while opening: everything is closed and the promise rejects. Of no effect afterwards. */
   readonly signal: AbortSignal | undefined;
+  /** Told when something suggests that the server is gone, or is another one now, though nobody asked it anything. */
+  readonly onDoubt?: (() => void) | undefined;
   /** Requests open at a time; one more is refused. */
   readonly maxOpenRequests: number;
   /** Time until a silent server is taken for one that waits for `initialize`. */

@@ -36,6 +36,7 @@ export function createWire(channel: Channel, headers: Readonly<Record<string, st
     {
       onNotification: (notification) => wire.outside.onNotification(notification),
       onRequest: (request, signal) => wire.outside.onRequest(request, signal),
+      onStreamLost: () => wire.outside.onStreamLost?.(),
     },
     headers,
   );

@@ -18,6 +18,8 @@ export interface FollowOptions {
   readonly attempts: number;
   /** One message or batch, unparsed. May throw GatewayError: it is then passed over. */
   onText(text: JsonText): void;
+  /** There was a stream, and it could not be taken up again just now. Before `onGiveUp`; not called after `stop`. */
+  onBroken?(): void;
   /** The server has no such stream, or the attempts are used up. Not called after `stop`. */
   onGiveUp(reason: GatewayError): void;
 }
@@ -36,6 +38,7 @@ export function followEvents(conversation: Conversation, options: FollowOptions)
   let lastEventId = options.from?.lastEventId ?? "";
   let retryMs = options.from?.retryMs ?? null;
   let fruitless = 0;
+  let wasOpen = options.from !== null;
   let stopped = false;
   let timer: NodeJS.Timeout | null = null;
   let stream: EventStream | null = null;
@@ -68,6 +71,8 @@ export function followEvents(conversation: Conversation, options: FollowOptions)
         value = await authorization.renew(value);
         if (value !== null) end = await connect(value);
       }
+      if (end.status === 200) wasOpen = true;
+      else if (wasOpen && !stopped) options.onBroken?.();
       if (end.isFinal) giveUp(end.reason);
       else again(end.reason);
     } catch (thrown) {

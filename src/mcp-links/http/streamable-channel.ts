@@ -122,6 +122,7 @@ function listen(
     from: null,
     attempts: Number.POSITIVE_INFINITY,
     onText: (text) => inbound.take(text),
+    onBroken: () => events.onStreamLost?.(),
     onGiveUp: () => inbound.end(),
   });
   return { follow, inbound };

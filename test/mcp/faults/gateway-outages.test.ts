@@ -4,6 +4,7 @@ import { describe, it } from "vitest";
 import { ERAS, outcomeOf, stageGateway } from "./gateway-stage.ts";
 
 const PATIENT = { timeout: 20_000 };
+const KINDS = ["stdio", "http"] as const;
 
 describe.concurrent.each(ERAS)("a stdio server, for a client of %s,", (era) => {
   it("that is killed in mid-call fails the call with a stable code, and the next call has a new process", async ({
@@ -50,7 +51,18 @@ describe.concurrent.each(ERAS)("an HTTP server, for a client of %s,", (era) => {
   });
 });
 
-const PLACES = (["stdio"] as const).flatMap((kind) =>
+describe("an HTTP server that nobody calls", () => {
+  it("is known to be down soon after it died, and to be back soon after it came back", async ({ expect }) => {
+    await using on = await stageGateway("http");
+    await expect.poll(() => on.stateOf("faulty"), PATIENT).toBe("running");
+    await on.faulty.kill();
+    await expect.poll(() => on.stateOf("faulty"), PATIENT).toBe("error");
+    await on.faulty.start();
+    await expect.poll(() => on.stateOf("faulty"), PATIENT).toBe("running");
+  });
+});
+
+const PLACES = KINDS.flatMap((kind) =>
   ERAS.flatMap((era) => ["/mcp", "/mcp/faulty"].map((path) => ({ kind, era, path }))),
 );
 
