@@ -100,13 +100,33 @@ describe("the README, followed from top to bottom on this clone", () => {
   });
 
   it("the configuration file is accepted", () => {
-    const file = blocks.find(({ language }) => language === "toml");
+    const file = blocks.find(({ language, words }) => language === "toml" && words.includes("test"));
     const config = loadConfig({
       file: "bifrost.toml",
       env: { OPENAI_API_KEY: REAL },
       readFile: () => file?.code ?? "",
     });
     expect(config.services).toMatchObject([{ id: "openai", origin: "https://api.openai.com", basePath: "/v1" }]);
+  });
+
+  it("the MCP servers of README and docs/mcp.md are accepted, each as the kind that it is shown as", () => {
+    const kindsOf = (file: string, word: string) => {
+      const block = codeBlocks(file).find(({ words }) => words.includes(word));
+      const env = { SEARCH_TOKEN: "s", SEARCH_KEY: "s", CRM_CLIENT_SECRET: "s", GITHUB_PERSONAL_ACCESS_TOKEN: "s" };
+      const config = loadConfig({ file: "bifrost.toml", env, readFile: () => block?.code ?? "" });
+      return config.mcpServers.map(({ name, transport }) => {
+        if (transport.kind === "http") return `${name}: ${transport.auth.kind}`;
+        return `${name}: ${transport.container ? "container" : "process"}`;
+      });
+    };
+    expect(kindsOf("README.md", "servers")).toEqual(["files: process", "search: none"]);
+    expect(kindsOf("docs/mcp.md", "config")).toEqual([
+      "files: process",
+      "github: container",
+      "search: none",
+      "tracker: credential",
+      "crm: oauth",
+    ]);
   });
 
   it("the verifier of docs/identity-assertion.md accepts the request that was sent, and no other", async () => {
