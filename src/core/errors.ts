@@ -16,7 +16,7 @@ export const ERRORS = {
     status: 413,
     rpc: 4130,
     title: "request body too large",
-    remedy: "Send a smaller body; management and MCP requests are limited to 1 MiB.",
+    remedy: "Send a smaller body; management requests are limited to 1 MiB, MCP messages to 4 MiB.",
   },
   "request.unsupported_media_type": {
     status: 415,

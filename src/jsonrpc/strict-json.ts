@@ -1,4 +1,5 @@
 import { isUtf8 } from "node:buffer";
+import { isJson } from "./is-json.ts";
 import { endOfString, type JsonText } from "./json-slice.ts";
 
 const QUOTE = 0x22;
@@ -23,13 +24,8 @@ export class JsonRefused extends Error {
 export function readStrictJson(bytes: Uint8Array, maxDepth: number): JsonText {
   if (!isUtf8(bytes)) throw new JsonRefused("the body is not valid UTF-8");
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
-  // Before JSON.parse, so that its recursion is bounded too.
   checkStructure(text, maxDepth);
-  try {
-    JSON.parse(text);
-  } catch {
-    throw new JsonRefused("the body is not valid JSON");
-  }
+  if (!isJson(text)) throw new JsonRefused("the body is not valid JSON");
   return text;
 }
 

@@ -98,7 +98,8 @@ export interface McpLimits {
 }
 
 export const DEFAULT_MCP_LIMITS: McpLimits = {
-  maxBodyBytes: 1024 * 1024,
+  // As the official SDK: arguments of tools that write files are long.
+  maxBodyBytes: 4 * 1024 * 1024,
   maxBodyMs: 30_000,
   maxJsonDepth: 64,
   maxBatch: 20,

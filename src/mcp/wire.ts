@@ -1,6 +1,7 @@
 import type { Config, DeclaredMcpServer } from "../config/model.ts";
 import type { ChangeBus } from "../core/changes.ts";
 import { type AdmitDeps, admit, admitWithoutUse } from "../gate/admit.ts";
+import { confirmStillUsable } from "../gate/confirm-still-usable.ts";
 import type { OpenRequests } from "../gate/open-requests.ts";
 import { createCallerWatch } from "../gate/watch-caller.ts";
 import { createMcpServers } from "../mcp-servers/registry.ts";
@@ -116,6 +117,7 @@ export function wireMcp(parts: McpParts, replace: ReplaceMcp = {}): McpWiring {
       if (live === null) return null;
       return isUse ? admit(live, gate) : admitWithoutUse(live, gate);
     },
+    confirm: ({ live }) => (live ? confirmStillUsable(live, gate) : undefined),
     register(caller, abort) {
       const { live } = caller;
       // A call is short: its key may expire meanwhile.

@@ -4,8 +4,9 @@ import type { Dispatcher } from "undici";
 import { GatewayError, toGatewayError } from "../core/errors.ts";
 import { requestIdFrom } from "../core/ids.ts";
 import { type Admission, admit } from "../gate/admit.ts";
-import { authenticate, usable } from "../gate/authenticate.ts";
+import { authenticate } from "../gate/authenticate.ts";
 import type { LiveService } from "../gate/catalog.ts";
+import { confirmStillUsable } from "../gate/confirm-still-usable.ts";
 import { enforcePolicy } from "../gate/enforce-policy.ts";
 import type { LiveKey, ServiceGrant } from "../gate/key-cache.ts";
 import { sendHttpError } from "../http/render-error.ts";
@@ -128,7 +129,8 @@ async function forward(
     if (headers instanceof Promise) headers = await headers;
     let body = requestBody(req, settings.timeouts.idleMs);
     if (body instanceof Promise) body = await body;
-    if (!isStillUsable(live, deps)) await confirmStillUsable(live, deps);
+    const confirmed = confirmStillUsable(live, deps);
+    if (confirmed) await confirmed;
     // The client left meanwhile: there is nobody to ask the upstream for.
     if (res.closed || req.socket.destroyed) throw new ClientGone();
 
@@ -185,26 +187,6 @@ async function forward(
     admission.release();
     throw failure;
   }
-}
-
-/** Whether nothing has happened to a key since it was authenticated, as far as this instance knows: the usual case. */
-function isStillUsable(live: LiveKey, deps: ProxyDeps): boolean {
-  return deps.keys.peek(live.presentedHash) === live && live.secretExpiresAtMs > deps.clock.now();
-}
-
-/**
- * Revocation is told to requests that are registered as open. This one is about to be: what happened since
- * it was authenticated is looked at here, and on return nothing runs before it is registered.
- */
-export async function confirmStillUsable(live: LiveKey, deps: ProxyDeps): Promise<void> {
-  let current = deps.keys.peek(live.presentedHash);
-  while (current === undefined) {
-    const loaded = await deps.keys.load(live.presentedHash);
-    if (!loaded) throw new GatewayError("key.revoked");
-    usable(loaded, deps.clock.now());
-    current = deps.keys.peek(live.presentedHash);
-  }
-  usable(current, deps.clock.now());
 }
 
 /** Only a chunked body can have trailers (RFC 9112 §7.1.2). */

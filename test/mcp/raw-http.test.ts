@@ -113,14 +113,14 @@ describe("before the body is looked at", () => {
       expect((await send(gateway, { body: ping(), headers: { accept } })).status).toBe(200);
   });
 
-  it("answers a body over 1 MiB with 413, whether its length is declared or not", async () => {
+  it("answers a body over 4 MiB with 413, whether its length is declared or not", async () => {
     await using gateway = await startMcpEndpoint();
-    const body = new Uint8Array(1024 * 1024 + 1).fill(0x20);
+    const body = new Uint8Array(4 * 1024 * 1024 + 1).fill(0x20);
     expect((await send(gateway, { body })).status).toBe(413);
     const chunked = await send(gateway, { body, headers: { "transfer-encoding": "chunked" } });
     expect(chunked.status).toBe(413);
-    const largest = `{"jsonrpc":"2.0","id":1,"method":"ping"${" ".repeat(1024 * 1024 - 40)}}`;
-    expect(largest).toHaveLength(1024 * 1024);
+    const largest = `{"jsonrpc":"2.0","id":1,"method":"ping"${" ".repeat(4 * 1024 * 1024 - 40)}}`;
+    expect(largest).toHaveLength(4 * 1024 * 1024);
     expect((await send(gateway, { body: largest })).status).toBe(200);
   });
 

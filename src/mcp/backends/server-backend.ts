@@ -33,6 +33,8 @@ export interface ServerBackendDeps {
   admit(caller: Caller, isUse: boolean): Admission | null | Promise<Admission | null>;
   /** Ends the call when the caller's key is revoked. Returns what removes it. */
   register(caller: Caller, abort: (reason: GatewayError) => void): () => void;
+  /** What happened to the caller's key before it was registered. @throws GatewayError */
+  confirm(caller: Caller): Promise<void> | undefined;
 }
 
 /** What a request takes of the caller's limits: a place in its rate and a use, the place alone, or nothing more. */
@@ -123,6 +125,8 @@ export function createServerBackend(
     const deadline = createCallDeadline(request.signal, timeoutMs);
     const forget = deps.register(caller, (reason) => deadline.abort(reason));
     try {
+      const confirmed = deps.confirm(caller);
+      if (confirmed) await confirmed;
       const current = await link();
       return await current.request({
         ...request,

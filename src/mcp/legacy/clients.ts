@@ -331,7 +331,8 @@ function takeNotification(session: Session, method: string, params: JsonText | u
     if (id !== undefined) session.calls.get(id)?.cancel();
     return;
   }
-  void session.backend.notify(method, params);
+  // Nobody waits for a notification; what keeps it from the server, calls run into too.
+  session.backend.notify(method, params).catch(() => undefined);
 }
 
 /** A revision that is not spoken here is a 400 (2025-11-25, Protocol Version Header); a missing header is as good as any. */

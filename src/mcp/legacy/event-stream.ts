@@ -4,7 +4,9 @@ import { encodeEvent, EVENT_STREAM_PING } from "../../jsonrpc/sse.ts";
 
 /** What a broken-off stream keeps for the client that comes back; older events are dropped first. */
 const MAX_KEPT_EVENTS = 256;
-const MAX_KEPT_LENGTH = 1024 * 1024;
+const MAX_KEPT_LENGTH = 256 * 1024;
+/** Calls of `keepAlive` without a connection, after which nobody is expected back. */
+const MAX_ABSENT_INTERVALS = 12;
 /** A client that reads so slowly that this much waits is cut off; it may come back with the id of its last event. */
 const MAX_WAITING_BYTES = 4 * 1024 * 1024;
 /** After how long a client whose stream broke may come back, in milliseconds. */
@@ -21,7 +23,7 @@ export interface EventStream {
   attach(response: ServerResponse, lastEventNumber?: number): void;
   isAttached(): boolean;
   send(message: string): void;
-  /** A comment, so that intermediaries see life. */
+  /** To be called at intervals: a comment, so that intermediaries see life. */
   keepAlive(): void;
   /** Nothing more will come: the connection ends once all is written. */
   finish(): void;
@@ -42,6 +44,7 @@ export function createEventStream(): EventStream {
   let response: ServerResponse | null = null;
   let isFinished = false;
   let isSpent = false;
+  let absentIntervals = 0;
 
   function keep(event: KeptEvent): void {
     kept.push(event);
@@ -68,6 +71,7 @@ export function createEventStream(): EventStream {
     attach(to, lastEventNumber) {
       response?.end();
       response = to;
+      absentIntervals = 0;
       to.once("close", () => {
         if (response === to) response = null;
       });
@@ -88,13 +92,16 @@ export function createEventStream(): EventStream {
       keep({ number: lastNumber, text });
       write(text);
     },
-    keepAlive: () => write(EVENT_STREAM_PING),
+    keepAlive() {
+      if (response) write(EVENT_STREAM_PING);
+      else absentIntervals += 1;
+    },
     finish() {
       if (isFinished) return;
       isFinished = true;
       if (response) end(response);
     },
-    isSpent: () => isSpent,
+    isSpent: () => isSpent || absentIntervals > MAX_ABSENT_INTERVALS,
   };
 }
 

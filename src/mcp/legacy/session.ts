@@ -208,7 +208,10 @@ export function createSession(facts: {
     },
     keepAlive() {
       for (const call of calls.values()) call.keepAlive();
-      for (const stream of streams.values()) stream.keepAlive();
+      for (const [id, stream] of streams) {
+        stream.keepAlive();
+        if (stream.isSpent() && stream !== listening) streams.delete(id);
+      }
     },
     onEnd(stop) {
       if (hasEnded) stop();
