@@ -186,6 +186,7 @@ async function build(config: Config, replace: Replace, opened: AsyncDisposableSt
   const mcp = createMcpPlane({
     config,
     telemetry,
+    metrics,
     version: VERSION,
     log,
     clientAddress,

@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { createMcpMetrics, type McpGauges, type McpMetrics } from "./mcp-metrics.ts";
 
 /**
  * Prometheus metrics of one gateway. Every label has a bounded set of values: planes, services by their
@@ -9,6 +10,8 @@ export interface Metrics {
   /** @param service public id, or null where the request was refused before it had one */
   request(plane: "proxy" | "mcp", service: string | null, status: number | null, seconds: number): void;
   refused(code: string): void;
+  /** Adds those of the MCP plane. Once. @param servers the configured ones */
+  mcp(servers: readonly string[], gauges: McpGauges): McpMetrics;
   /** Prometheus text format. */
   render(): Promise<{ contentType: string; text: string }>;
 }
@@ -66,6 +69,7 @@ export function createMetrics(open: { requests(): number }): Metrics {
       child.inc();
       durations[plane].observe(seconds);
     },
+    mcp: (servers, gauges) => createMcpMetrics(registry, servers, gauges),
     refused: (code) => refusals.labels(code).inc(),
     render: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
   };

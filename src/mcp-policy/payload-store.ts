@@ -22,6 +22,8 @@ export interface PayloadStore {
   /** Removes files that are past their age. Runs by itself, too. */
   sweep(): Promise<void>;
   close(): void;
+  /** Files there are now. */
+  readonly count: number;
 }
 
 export interface PayloadOptions {
@@ -59,7 +61,7 @@ interface Stored {
 export function createPayloadStore(options: PayloadOptions): PayloadStore {
   const { thresholdBytes, dir, clock } = options;
   if (thresholdBytes === null) {
-    return { shrink: (result) => result, sweep: () => Promise.resolve(), close: () => undefined };
+    return { shrink: (result) => result, sweep: () => Promise.resolve(), close: () => undefined, count: 0 };
   }
   const files = new Map<string, Stored>();
   let totalBytes = 0;
@@ -156,6 +158,9 @@ export function createPayloadStore(options: PayloadOptions): PayloadStore {
   void sweep();
 
   return {
+    get count() {
+      return files.size;
+    },
     shrink(result) {
       // No character has more than three bytes per UTF-16 unit, so most results need not be measured.
       if (result.length * 3 <= thresholdBytes) return result;

@@ -13,13 +13,15 @@ import { createOpenLink } from "./open-link.ts";
 import { createAccess } from "../mcp-policy/access.ts";
 import { createBackends } from "./backends/backends.ts";
 import { createCallPolicy } from "./backends/call-policy.ts";
-import { breakerGuard, filterGuard, filtersOf, limitGuard, payloadGuard } from "./backends/guards.ts";
+import { breakerGuard, breakersOf, filterGuard, filtersOf, limitGuard, payloadGuard } from "./backends/guards.ts";
 import { createRounds } from "./backends/rounds.ts";
 import { createCallLimits } from "../mcp-policy/call-limits.ts";
 import { createPayloadStore, PAYLOAD_MAX_TOTAL_BYTES } from "../mcp-policy/payload-store.ts";
 import { steadyClock } from "../core/clock.ts";
+import type { McpMetrics } from "../core/mcp-metrics.ts";
+import type { Metrics } from "../core/metrics.ts";
 import { logCatalog } from "./observe/log-observer.ts";
-import { linkObservers, observeRequests } from "./observe/observe.ts";
+import { gaugesOf, linkObservers, observeRequests } from "./observe/observe.ts";
 import { observeLinks } from "./observe/observed-link.ts";
 import type { Telemetry } from "./observe/telemetry.ts";
 import { type BuiltInParts, wireBuiltIn } from "./built-in/wire.ts";
@@ -48,6 +50,8 @@ export interface McpParts
   bearerFor(server: DeclaredMcpServer, credential: string): Promise<string>;
   onFault(thrown: unknown): void;
   readonly telemetry: Telemetry;
+  /** Null or missing: nothing is counted. */
+  readonly metrics?: Metrics | null;
 }
 
 export interface McpWiring {
@@ -77,7 +81,18 @@ export interface ReplaceMcp {
 export function wireMcp(parts: McpParts, replace: ReplaceMcp = {}): McpWiring {
   const { config, gate, log, changes } = parts;
   const { clock } = gate;
-  const { servers, close: closeServers } = wireServers(parts);
+  const counts =
+    parts.metrics?.mcp(
+      config.mcpServers.map(({ name }) => name),
+      {
+        sessions: () => legacy.sessions().length,
+        servers: () => servers.all().map((server) => gaugesOf(server, breakers.get(server.declared.name))),
+        payloadFiles: () => payloads.count,
+        droppedLogLines: () => parts.telemetry.files?.dropped() ?? 0,
+        droppedSpans: () => 0,
+      },
+    ) ?? null;
+  const { servers, close: closeServers } = wireServers(parts, counts);
   const watchCaller = createCallerWatch({ clock, changes, keys: gate.keys, openRequests: parts.openRequests });
   const builtIn = wireBuiltIn(parts);
   const filters = filtersOf(config.mcpServers);
@@ -91,6 +106,7 @@ export function wireMcp(parts: McpParts, replace: ReplaceMcp = {}): McpWiring {
     );
   }
   const callLimits = createCallLimits();
+  const breakers = breakersOf(config.mcpServers, steadyClock);
   const payloads = createPayloadStore({
     ...config.gateway.payloads,
     maxTotalBytes: PAYLOAD_MAX_TOTAL_BYTES,
@@ -107,10 +123,10 @@ export function wireMcp(parts: McpParts, replace: ReplaceMcp = {}): McpWiring {
       payloadGuard(payloads),
       filterGuard(filters),
       limitGuard(callLimits),
-      breakerGuard(config.mcpServers, steadyClock),
+      breakerGuard(breakers),
     ]),
     rounds: createRounds(),
-    observe: observeRequests(parts.telemetry),
+    observe: observeRequests(parts.telemetry, counts),
     isFiltered: (server, tool) => filters.get(server)?.has(tool) ?? false,
     ended: (conversation) => callLimits.forget(conversation.principalUid, conversation.key),
     admit({ live }: Caller, isUse) {
@@ -168,7 +184,7 @@ export function wireMcp(parts: McpParts, replace: ReplaceMcp = {}): McpWiring {
   };
 }
 
-function wireServers({ config, gate, log, version, bearerFor, telemetry }: McpParts) {
+function wireServers({ config, gate, log, version, bearerFor, telemetry }: McpParts, counts: McpMetrics | null) {
   const { redactor, files } = telemetry;
   const upstreams = createHttpUpstreams({ onToken: (header) => redactor.learn(header.replace(/^Bearer /, "")) });
   const reaper = createReaper((problem) => log.error({ problem }, "the reaper of server processes"));
@@ -195,7 +211,7 @@ function wireServers({ config, gate, log, version, bearerFor, telemetry }: McpPa
     schedule: systemSchedule,
     random: Math.random,
     log,
-    metrics: { opened: () => undefined, died: () => undefined },
+    metrics: { opened: (server, ok) => counts?.opened(server, ok), died: (server) => counts?.died(server) },
     keepaliveMs: config.gateway.keepaliveMs,
     sharedIdleMs: SHARED_IDLE_MS,
     gatewayInfo: JSON.stringify({ name: "bifrost", version }),

@@ -102,7 +102,7 @@ beforeAll(async () => {
   stderr = gateway.logs();
   const dir = join(sandbox.dir, "logs");
   files = new Map(readdirSync(dir).map((name) => [name, readFileSync(join(dir, name), "utf8")]));
-}, 60_000);
+}, 120_000);
 afterAll(async () => {
   await remote.close();
   await sandbox.remove();
@@ -173,6 +173,14 @@ describe("no secret that was used", () => {
       expect(files.get(name), name).toContain("[REDACTED]");
     expect(stderr).toContain("[REDACTED]");
   });
+});
+
+it("the metrics count what was asked of each server, and how it ended", () => {
+  const lines = metrics.split("\n");
+  expect(lines).toContain('bifrost_mcp_requests_total{server="process",method="tools/call",outcome="ok"} 6');
+  expect(lines).toContain('bifrost_mcp_tool_call_duration_seconds_count{server="oauth"} 4');
+  expect(lines).toContain('bifrost_mcp_server_up{server="bearer"} 1');
+  expect(lines).toContain("bifrost_mcp_log_lines_dropped_total 0");
 });
 
 describe("the formats", () => {

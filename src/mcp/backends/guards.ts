@@ -24,11 +24,13 @@ export function limitGuard(limits: CallLimits): CallGuard {
   };
 }
 
-/** Holds back calls to a server that said it is asked too often. One breaker per server, for all callers. */
-export function breakerGuard(servers: readonly DeclaredMcpServer[], clock: Clock): CallGuard {
-  const breakers = new Map<string, Breaker>(
-    servers.map(({ name, breaker }) => [name, createBreaker({ server: name, ...breaker, clock })]),
-  );
+/** One breaker per server, for all callers. */
+export function breakersOf(servers: readonly DeclaredMcpServer[], clock: Clock): ReadonlyMap<string, Breaker> {
+  return new Map(servers.map(({ name, breaker }) => [name, createBreaker({ server: name, ...breaker, clock })]));
+}
+
+/** Holds back calls to a server that said it is asked too often. */
+export function breakerGuard(breakers: ReadonlyMap<string, Breaker>): CallGuard {
   return {
     begin({ server }) {
       const attempt = breakers.get(server.name)?.admit();
