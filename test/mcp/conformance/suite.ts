@@ -34,6 +34,8 @@ export interface Outcome {
   readonly status: "passed" | "warning" | "failed";
   /** The checks that did not pass, by id, with what the suite says of them. */
   readonly complaints: ReadonlyMap<string, string>;
+  /** The checks that passed. The rest was not applicable, or only informs. */
+  readonly passed: ReadonlySet<string>;
 }
 
 export type Report = ReadonlyMap<string, Outcome>;
@@ -68,13 +70,18 @@ export async function runSuite(url: string, revision: Revision): Promise<Report>
   return report;
 }
 
-const failed = (id: string, why: string): Outcome => ({ status: "failed", complaints: new Map([[id, why]]) });
+const failed = (id: string, why: string): Outcome => ({
+  status: "failed",
+  complaints: new Map([[id, why]]),
+  passed: new Set(),
+});
 
 function outcomeOf(json: string): Outcome {
   const checks = Checks.parse(JSON.parse(json));
   if (checks.length === 0) return failed("no check", "the scenario made none");
   const told = checks.filter(({ status }) => status === "FAILURE" || status === "WARNING");
   const complaints = new Map(told.map(({ id, errorMessage }) => [id, errorMessage ?? ""]));
-  if (told.some(({ status }) => status === "FAILURE")) return { status: "failed", complaints };
-  return { status: told.length > 0 ? "warning" : "passed", complaints };
+  const passed = new Set(checks.filter(({ status }) => status === "SUCCESS").map(({ id }) => id));
+  if (told.some(({ status }) => status === "FAILURE")) return { status: "failed", complaints, passed };
+  return { status: told.length > 0 ? "warning" : "passed", complaints, passed };
 }

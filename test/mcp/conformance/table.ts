@@ -1,4 +1,4 @@
-import { type Pair, PAIRS, impossibleIn } from "./pairs.ts";
+import { impossibleIn, OPTIONAL, type Pair, PAIRS } from "./pairs.ts";
 import { REASONS, type Reason } from "./reasons.ts";
 import { type Revision, scenariosOf } from "./suite.ts";
 
@@ -80,7 +80,10 @@ servers of our own, first directly and then through the gateway: every scenario 
 fails when a cell of these tables is wrong: when what must pass does not, and when what is said to be impossible passes.
 
 A tick means that the scenario passes without a complaint, also about what a server should but need not do. A number means
-that some of its checks cannot pass, for [the reason below](#what-cannot-be-bridged), and all others do.
+that some of its checks cannot pass, for [the reason below](#what-cannot-be-bridged), and all others do. Through the gateway,
+every check is made that is made directly, but for ${OPTIONAL.length} about event streams of the 2025 era: a call whose server
+has nothing to say before its result is answered as JSON, also where the server closed its own stream meanwhile, so that there
+is no stream for the client to take up again.
 
 ## Pairs
 
