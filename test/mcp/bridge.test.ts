@@ -131,6 +131,39 @@ describe.each(WAYS)("the server $server, $way", ({ way, path, name: prefix, uri 
   });
 });
 
+it.each(UPSTREAMS)(
+  "%s sends a client of 2026 the log messages that its request asked for, and no others",
+  async (server) => {
+    const logged = async (logLevel?: string) => {
+      const _meta = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": { name: "raw", version: "1" },
+        "io.modelcontextprotocol/clientCapabilities": {},
+        ...(logLevel === undefined ? {} : { "io.modelcontextprotocol/logLevel": logLevel }),
+      };
+      const name = "test_tool_with_logging";
+      const reply = await fetch(`${gateway.url}/mcp/${server}`, {
+        method: "POST",
+        headers: {
+          authorization: `Bearer ${gateway.owner.apiKey}`,
+          "content-type": "application/json",
+          accept: "application/json, text/event-stream",
+          "mcp-protocol-version": "2026-07-28",
+          "mcp-method": "tools/call",
+          "mcp-name": name,
+        },
+        body: JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/call", params: { name, _meta } }),
+      });
+      const text = await reply.text();
+      expect(text).toContain("Logged three times.");
+      return [...text.matchAll(/"method":"notifications\/message"/g)].length;
+    };
+    expect(await logged("debug")).toBe(3);
+    expect(await logged("error")).toBe(0);
+    expect(await logged()).toBe(0);
+  },
+);
+
 async function waits(client: OfficialClient, prefix: string): Promise<{ began: number; cancelled: number }> {
   const { content } = await client.call(`${prefix}test_waits`);
   const [said] = content as [{ text: string }]; // the fixture's own answer
