@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
@@ -91,4 +91,13 @@ export async function writeMcpConfig(dir: string, weatherUrl: string): Promise<s
   };
   await writeFile(path, JSON.stringify(config, null, 2), { mode: 0o600 });
   return path;
+}
+
+/** How many processes have `dir` in their environment: the gateway and the server that it runs. Zero where there is no /proc. */
+export async function processesOf(dir: string): Promise<number> {
+  const ids = await readdir("/proc").catch(() => []);
+  const found = ids
+    .filter((id) => /^\d+$/.test(id))
+    .map((id) => readFile(`/proc/${id}/environ`, "utf8").catch(() => ""));
+  return (await Promise.all(found)).filter((environment) => environment.includes(dir)).length;
 }

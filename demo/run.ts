@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { demonstrateBothPlanes } from "./both-planes.ts";
 import { startGateway } from "./gateway.ts";
-import { startWeatherServer, type WeatherServer, writeMcpConfig } from "./mcp-servers.ts";
+import { processesOf, startWeatherServer, type WeatherServer, writeMcpConfig } from "./mcp-servers.ts";
 import { agent, check, conclude, operator, stopped, title, upstreamSays } from "./report.ts";
 import { type PrintingUpstream, startPrintingUpstream } from "./upstream.ts";
 
@@ -32,6 +32,7 @@ async function main(): Promise<void> {
       title("Everything ends");
       const code = await gateway.stop();
       check(`the gateway drained and ended by itself, exit code ${String(code)}`, code === 0);
+      check("and so did the server that it ran", (await processesOf(dataDir)) === 0);
     }
   } finally {
     await Promise.all([upstream.close(), weather.close()]);
