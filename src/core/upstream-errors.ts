@@ -31,7 +31,13 @@ export function toUpstreamError(thrown: unknown): GatewayError {
   if (error instanceof AggregateError && error.errors.length > 0) return toUpstreamError(error.errors[0]);
   if (error.cause instanceof GatewayError) return error.cause;
   const code = "code" in error && typeof error.code === "string" ? error.code : "";
-  return new GatewayError(codeFor(code, error), { detail: `upstream: ${code || error.name}`, cause: error });
+  return new GatewayError(codeFor(code, error), { detail: `upstream: ${reasonOf(code, error)}`, cause: error });
+}
+
+/** Looking up and connecting: Node's own words, which name the address. */
+function reasonOf(code: string, error: Error): string {
+  const isOwn = "syscall" in error && (error.syscall === "connect" || error.syscall === "getaddrinfo");
+  return isOwn ? error.message : code || error.name;
 }
 
 function codeFor(code: string, error: Error): ErrorCode {

@@ -73,6 +73,9 @@ export function statusError(conversation: Conversation, status: number, hadSessi
       detail: `${detail}: redirects are not followed; configure the new URL`,
     });
   if (status >= 500 || status === 408 || status === 429) return new GatewayError("upstream.unavailable", { detail });
+  if (status === 401 || status === 403)
+    return new GatewayError("upstream.refused", { detail: `${detail}: check the server's headers and auth` });
+  if (status === 404) return new GatewayError("upstream.refused", { detail: `${detail}: check the path of its url` });
   if (status >= 400) return new GatewayError("upstream.refused", { detail });
   return new GatewayError("upstream.protocol", { detail: `${detail} to a request` });
 }

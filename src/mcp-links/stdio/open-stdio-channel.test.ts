@@ -151,6 +151,26 @@ describe("a process that fails", () => {
     expect(stderr).toEqual(["cannot start: the token secret-token-123 is wrong"]);
   });
 
+  it("at its start: the first request ends with its code and last words, whether or not the process still read it", async () => {
+    const channel = await open("exits");
+    const error = await ask(channel, "initialize").then(
+      () => expect.unreachable(),
+      (thrown: GatewayError) => thrown,
+    );
+    expect(error.code).toBe("upstream.reset");
+    expect(error.message).toBe("the process ended (exit code 3): cannot start: the token [redacted] is wrong");
+    expect(error.publicMessage).not.toContain("token");
+  });
+
+  it("does not repeat an argument that may be a secret", async () => {
+    const secret = "0123456789abcdef0123";
+    const channel = await open("plain", {
+      command: "sh",
+      args: ["-c", 'echo "no: $0 $1" >&2; exit 1', secret, "/srv/a/long/path"],
+    });
+    expect((await channel.closed).reason).toBe("the process ended (exit code 1)\n  no: [redacted] /srv/a/long/path");
+  });
+
   it("after its last answer: the answer arrives", async () => {
     const channel = await open();
     expect(resultOf(await ask(channel, "answer-and-exit"))).toEqual({ last: true });
@@ -188,6 +208,7 @@ describe("a command that cannot be started", () => {
   writeFileSync(join(folder, "not-executable"), "");
   it.each([
     ["that does not exist", { command: "no-such-program" }, 'command "no-such-program" was not found'],
+    ["that holds its arguments", { command: "no-such-program --port 1" }, "what follows a space belongs into args"],
     ["that is no program", { command: join(folder, "not-executable") }, 'command "not-executable" may not be executed'],
     ["in a folder that does not exist", { cwd: join(folder, "missing") }, "its working directory does not exist"],
     ["with an impossible argument", { args: ["a\0b"] }, "has an argument or a variable that no program can be given"],
@@ -198,6 +219,7 @@ describe("a command that cannot be started", () => {
     );
     expect(error.code).toBe("upstream.start_failed");
     expect(error.publicMessage).toContain(words);
+    expect(error.message).toMatch(/could not be started|no folder/);
   });
 });
 

@@ -111,7 +111,7 @@ async function start(
   const releaseGroup = child.pid === undefined ? () => undefined : reaper.guardGroup(child.pid);
   await new Promise<void>((resolve, reject) => {
     child.once("spawn", resolve);
-    child.once("error", (error) => reject(startFailed(explain(name, error), error.message, error)));
+    child.once("error", (error) => reject(startFailed(explain(name, error), undefined, error)));
   }).catch((error: unknown) => {
     releaseGroup();
     throw error;
@@ -129,10 +129,19 @@ async function isFolder(path: string): Promise<boolean> {
 
 function explain(name: string, error: Error): string {
   const code = "code" in error ? error.code : undefined;
+  if (code === "ENOENT" && /\s/.test(name))
+    return `command "${name}" was not found; what follows a space belongs into args`;
   if (code === "ENOENT") return `command "${name}" was not found; install it, or give its full path`;
   if (code === "EACCES") return `command "${name}" may not be executed; check its permissions`;
   if (code === "E2BIG") return `command "${name}" has too long arguments or variables`;
-  return `command "${name}" could not be executed`;
+  return `command "${name}" could not be executed (${String(code)})`;
+}
+
+/** Arguments that may be a secret: what a variable put there is not marked as such, and a path or option is worth reading. */
+function secretLooking(args: readonly string[]): string[] {
+  return args
+    .map((arg) => arg.replace(/^--?[\w-]+=/, ""))
+    .filter((arg) => arg.length >= 16 && !/[/\\\s]|^[-@]/.test(arg));
 }
 
 function startFailed(why: string, detail: string | undefined, cause?: unknown): GatewayError {
@@ -151,7 +160,7 @@ function attach(
   cleanUp: (pgid: number, leaderGone: Promise<void>) => Promise<void>,
 ): Channel {
   const pgid = child.pid ?? 0;
-  const stderr = createTail(Object.values(transport.env));
+  const stderr = createTail([...Object.values(transport.env), ...secretLooking(transport.args)]);
   let noise = 0;
   const noisy = (why: string, line: string): void => {
     if (++noise <= MAX_NOISE) deps.onNoise(why, line.slice(0, NOISE_CHARACTERS));
@@ -207,7 +216,8 @@ function attach(
     await Promise.race([Promise.all([exited, outputEnded]), delay(DRAIN_MS)]);
     const hasExited = child.exitCode !== null || child.signalCode !== null;
     const why = hasExited ? "the process ended" : "the process closed its input or output";
-    await end(false, died(why), reset(`${why} (${how()})`));
+    const lastWords = stderr.last();
+    await end(false, died(why), reset(`${why} (${how()})${lastWords && `: ${lastWords}`}`));
   }
 
   function tooLong(): void {
@@ -237,9 +247,10 @@ function attach(
     async request(request, events) {
       request.signal?.throwIfAborted();
       const reply = exchanges.begin(request.id, events, request.signal);
-      write(requestText(String(request.id), request.method, request.params)).catch((error: GatewayError) =>
-        exchanges.fail(request.id, error),
-      );
+      write(requestText(String(request.id), request.method, request.params)).catch((error: GatewayError) => {
+        // A process that no longer reads is about to be found dead, and how it died tells more.
+        if (error.code !== "upstream.reset") exchanges.fail(request.id, error);
+      });
       return reply;
     },
     notify: (method, params) => write(notificationText(method, params)),

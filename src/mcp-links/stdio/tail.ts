@@ -8,9 +8,11 @@ export interface Tail {
   add(line: string): void;
   /** "" or the lines, each on its own, after a line break. */
   text(): string;
+  /** "" or the last line that is not empty. */
+  last(): string;
 }
 
-/** @param secrets values that are replaced where they occur: the variables the process was given */
+/** @param secrets values that are replaced where they occur: the variables the process was given, say */
 export function createTail(secrets: readonly string[]): Tail {
   const hidden = secrets.filter((value) => value.length >= MIN_SECRET_LENGTH).toSorted((a, b) => b.length - a.length);
   const lines: string[] = [];
@@ -22,5 +24,6 @@ export function createTail(secrets: readonly string[]): Tail {
       if (lines.length > MAX_LINES) lines.shift();
     },
     text: () => lines.map((line) => `\n  ${line}`).join(""),
+    last: () => lines.findLast((line) => line.trim() !== "")?.trim() ?? "",
   };
 }
