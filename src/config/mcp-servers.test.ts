@@ -66,6 +66,8 @@ describe("declared MCP servers", () => {
 
   it.each(["a b", "a___b", "a_", "bifrost", "-a", "../x", ""])("refuse the name %j", (name) => {
     const file = JSON.stringify({ mcpServers: { [name]: { command: "x" } } });
-    expect(Object.values(problemsOf({ file })).join()).toContain("not a usable name");
+    const told = Object.values(problemsOf({ file })).join();
+    expect(told).toContain("not a usable name");
+    expect(told).toContain("not bifrost, which is the gateway itself");
   });
 });

@@ -46,7 +46,11 @@ function problemOf(schema: z.ZodType, issue: Issue, placeOf: (path: readonly Pro
   const remedy = facts
     ? `Write ${facts.takes}.`
     : issue.code === "invalid_key"
-      ? "Write a name of 1 to 64 letters, digits, dots, underscores or hyphens, starting with a letter or digit."
+      ? `Write a name of 1 to 64 letters, digits, dots, underscores or hyphens, starting with a letter or digit${
+          issue.path[0] === "servers"
+            ? "; not bifrost, which is the gateway itself, and no ___ or _ at the end: ___ separates server and tool"
+            : ""
+        }.`
       : keys.length > 0
         ? `Write a table with ${keys.join(", ")}.`
         : "Write a table.";

@@ -50,7 +50,9 @@ export function createContainers(gateway: GatewayInput, sources: Sources): Conta
       sources.report({
         place: sources.placeOf(path),
         message: isTold ? "has an argument that is not allowed" : told,
-        remedy: "Change it, or allow the folder in gateway.allowed_mount_roots.",
+        remedy: /mount root/.test(problem)
+          ? "Change it, or allow the folder in gateway.allowed_mount_roots."
+          : "Change or remove it: a container gets no more of this machine than the mount policy allows.",
       });
     }
   };

@@ -64,6 +64,56 @@ describe("bifrost mcp against a gateway", () => {
   });
 });
 
+describe("a key's MCP servers", () => {
+  const sandbox = createSandbox();
+  let gateway: Awaited<ReturnType<typeof sandbox.serve>>;
+  const run = (...args: string[]) => sandbox.run([...args, "--url", gateway.url, "--json"]);
+
+  beforeAll(async () => {
+    writeFileSync(join(sandbox.dir, "gateway.toml"), '[servers.remote]\nurl = "http://127.0.0.1:9/mcp"\n');
+    gateway = await sandbox.serve(["-c", "gateway.toml"]);
+    const person = ["--name", "Ada", "--email", "ada@example.com"];
+    await run("setup", "--token", gateway.setup_token ?? "", ...person);
+  });
+  afterAll(() => sandbox.remove());
+
+  it("are replaced by an update that names some, and stay with one that names none", async () => {
+    const issued = await run("key", "issue", "--mcp", "remote:get_*", "--mcp-arg", "remote:get_a:owner=octo");
+    expect(issued.code, issued.stderr).toBe(0);
+    const { id } = issued.json;
+    const renamed = await run("key", "update", id, "--name", "n");
+    expect(renamed.json.grants).toMatchObject([{ tools: ["get_*"], arguments: [{ allow: ["octo"] }] }]);
+    const changed = await run("key", "update", id, "--mcp", "remote:list_*", "--mcp-prompt", "remote:p*");
+    expect(changed.code, changed.stderr).toBe(0);
+    expect(changed.json.grants).toMatchObject([{ mcp_server: "remote", tools: ["list_*"], prompts: ["p*"] }]);
+    expect(changed.json.grants[0].arguments).toEqual([]);
+    expect((await run("key", "update", id, "--path", "/x")).code).toBe(2);
+  });
+});
+
+describe("bifrost config check", () => {
+  const sandbox = createSandbox();
+  afterAll(() => sandbox.remove());
+
+  it("warns of programs that are not there, and shows paths as they were written", async () => {
+    const servers = {
+      gone: { command: "no-such-program" },
+      words: { command: "node server.js" },
+      good: { command: process.execPath, args: [join(sandbox.dir, "a.js")] },
+      contained: { container: "example.com/image:1" },
+    };
+    writeFileSync(join(sandbox.dir, "c.json"), JSON.stringify({ mcpServers: servers }));
+    const path = { PATH: process.env["PATH"], PWD: sandbox.dir };
+    const { json } = await sandbox.run(["config", "check", "-c", "c.json", "--json"], { env: path });
+    const mine = json.warnings.filter((warning: string) => !warning.startsWith("servers.contained"));
+    expect(mine).toEqual([
+      "servers.gone.command: no program no-such-program was found: install it, or give its full path; as it is, this server cannot start.",
+      "servers.words.command: no program node server.js was found: what follows a space belongs into args.",
+    ]);
+    expect(json.mcp_servers[2].runs).toBe(`${process.execPath} ${join(sandbox.dir, "a.js")}`);
+  });
+});
+
 describe("bifrost mcp add", () => {
   const sandbox = createSandbox();
   afterAll(() => sandbox.remove());

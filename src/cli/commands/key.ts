@@ -56,27 +56,9 @@ const COLUMNS = [
 export function addKeyCommands(program: Command, terminal: Terminal): void {
   const key = program.command("key").description("virtual keys: what agents hold instead of real credentials");
 
-  key
-    .command("issue")
-    .alias("add")
-    .description("issue a key; prints its secret once")
-    .option("--service <id>", "service it reaches (repeatable)", collect)
+  addGrantOptions(key.command("issue").alias("add").description("issue a key; prints its secret once"))
     .option("--id <id>", "public id; upstreams see it")
     .option("--name <name>", "for people")
-    .option("--method <method>", "allow only this method (repeatable)", collect)
-    .option("--path <pattern>", "allow only paths of this pattern, such as '/v1/**' (repeatable)", collect)
-    .option(
-      "--mcp <server[:tools]>",
-      "MCP server, with tools such as 'get_*,create_issue' (repeatable)",
-      each(parseMcp),
-    )
-    .option("--mcp-prompt <server:pattern>", "also these prompts of it (repeatable)", each(parseMcpName))
-    .option("--mcp-resource <server:pattern>", "also these resources of it (repeatable)", each(parseMcpName))
-    .option(
-      "--mcp-arg <server:tool:argument=value>",
-      "what an argument may be, := for numbers, true and false (repeatable)",
-      each(parseMcpArgument),
-    )
     .addOption(
       new Option("--scope <scope>", "read: GET, HEAD and OPTIONS, and read-only tools; write: all")
         .choices(["read", "write"])
@@ -133,9 +115,7 @@ export function addKeyCommands(program: Command, terminal: Terminal): void {
 }
 
 function addChangeCommands(key: Command, terminal: Terminal): void {
-  key
-    .command("update")
-    .description("change a key; what is not named stays")
+  addGrantOptions(key.command("update").description("change a key; what is not named stays"))
     .argument("<id>")
     .option("--name <name>", "for people")
     .addOption(new Option("--scope <scope>").choices(["read", "write"]))
@@ -144,10 +124,26 @@ function addChangeCommands(key: Command, terminal: Terminal): void {
     .option("--rate-limit <n>", "requests per minute", positive)
     .option("--max-concurrency <n>", "requests at once", positive)
     .option("--metadata <name=value>", "replaces all notes on it (repeatable)", pair)
-    .addHelpText("after", examples("bifrost key update vk_… --rate-limit 120 --ttl 7d"))
+    .addHelpText(
+      "after",
+      `\nThe services and MCP servers that are named replace all that it reaches.\n${examples(
+        "bifrost key update vk_… --rate-limit 120 --ttl 7d",
+        "bifrost key update vk_… --service openai --mcp 'github:get_*'",
+      )}`,
+    )
     .action(
       action<KeyFlags>(terminal, async (context, [id = ""], options) => {
-        const fields = given({ name: options.name, scope: options.scope, ...limitsOf(options) });
+        const grants = grantsOf(options);
+        if (grants.length === 0 && (options.method ?? options.path) !== undefined)
+          throw new CliFailure(EXIT.usage, "--method and --path need the --service that they are about.", {
+            code: "cli.usage",
+          });
+        const fields = given({
+          name: options.name,
+          scope: options.scope,
+          grants: grants.length > 0 ? grants : undefined,
+          ...limitsOf(options),
+        });
         const body = requireChange(fields, "the options of `bifrost key update --help`");
         context.output.item(await context.api().send("PUT", path`/v1/keys/${id}`, { body }));
       }),
@@ -186,7 +182,7 @@ async function issueKey(context: Context, _args: readonly string[], options: Key
   if (services.length + servers.length === 0)
     throw new CliFailure(EXIT.usage, "A key needs --service or --mcp: it would reach nothing.", { code: "cli.usage" });
   const isPlain = services.length === 1 && servers.length === 0 && methods === undefined && paths === undefined;
-  const grants = [...services.map((service) => given({ service, methods, paths })), ...servers];
+  const grants = grantsOf(options);
   const body = given({
     id: options.id,
     name: options.name,
@@ -204,6 +200,31 @@ async function issueKey(context: Context, _args: readonly string[], options: Key
     ...(servers.length > 0 ? [`as Bearer token with the MCP endpoint ${context.url}/mcp`] : []),
   ];
   context.output.note(`\nThe secret (virtual_key) is shown once. Use it ${uses.join(", and ")}`);
+}
+
+/** What a key reaches. */
+function addGrantOptions(command: Command): Command {
+  return command
+    .option("--service <id>", "service it reaches (repeatable)", collect)
+    .option("--method <method>", "allow only this method (repeatable)", collect)
+    .option("--path <pattern>", "allow only paths of this pattern, such as '/v1/**' (repeatable)", collect)
+    .option(
+      "--mcp <server[:tools]>",
+      "MCP server, with tools such as 'get_*,create_issue' (repeatable)",
+      each(parseMcp),
+    )
+    .option("--mcp-prompt <server:pattern>", "also these prompts of it (repeatable)", each(parseMcpName))
+    .option("--mcp-resource <server:pattern>", "also these resources of it (repeatable)", each(parseMcpName))
+    .option(
+      "--mcp-arg <server:tool:argument=value>",
+      "what an argument may be, := for numbers, true and false (repeatable)",
+      each(parseMcpArgument),
+    );
+}
+
+function grantsOf(options: KeyFlags): Record<string, unknown>[] {
+  const { service: services = [], method: methods, path: paths } = options;
+  return [...services.map((service) => given({ service, methods, paths })), ...toMcpGrants(options)];
 }
 
 function limitsOf({ ttl, expiresAt, rateLimit, maxConcurrency, metadata }: KeyFlags) {

@@ -39,7 +39,7 @@ const SERVER_COLUMNS = [
   { title: "name", value: "name" },
   { title: "transport", value: "transport" },
   { title: "state", value: "state" },
-  { title: "tools", value: "tools" },
+  { title: "tools", value: (server: Item) => (Array.isArray(server["tools"]) ? server["tools"].length : null) },
   { title: "connections", value: "connections" },
   {
     title: "last error",

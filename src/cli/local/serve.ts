@@ -19,8 +19,9 @@ export async function serve({ output, terminal }: Context, flags: ServeFlags): P
   const { generated } = resolveMasterKeys(config, { create: true });
   for (const warning of config.warnings) log.warn(warning);
   const { gateway, url } = await start(config);
+  const servers = config.mcpServers.map(({ name }) => name);
   const onReady = () => {
-    const started = { url, setupToken: gateway.setupToken, generated };
+    const started = { url, setupToken: gateway.setupToken, generated, servers };
     if (!flags.configStdin) return announce(output, started);
     // In the same turn as the listening: no request is answered before the whole document is written.
     const document = clientConfiguration(config, url, flags.unified ? "unified" : "routed");
@@ -67,10 +68,15 @@ function listenFailure({ server }: Config, error: unknown): CliFailure | null {
   }
 }
 
+/** Of MCP servers, in the line that tells their addresses. */
+const MAX_NAMED = 10;
+
 interface Started {
   readonly url: string;
   readonly setupToken: string | null;
   readonly generated: string | null;
+  /** MCP servers of the configuration. */
+  readonly servers: readonly string[];
 }
 
 function announce(output: Context["output"], started: Started): void {
@@ -78,9 +84,14 @@ function announce(output: Context["output"], started: Started): void {
   output.done(textOf(started), { url, setup_token: setupToken, generated_key_file: generated });
 }
 
-function textOf({ url, setupToken, generated }: Started): string {
+function textOf({ url, setupToken, generated, servers }: Started): string {
   const lines = [
     `Bifrost listens on ${url}`,
+    ...(servers.length === 0
+      ? []
+      : [
+          `MCP: ${url}/mcp has all servers, ${url}/mcp/NAME one: ${servers.slice(0, MAX_NAMED).join(", ")}${servers.length > MAX_NAMED ? ", …" : ""}`,
+        ]),
     ...(generated === null
       ? []
       : [`Made an encryption key for this trial: ${generated} (keep a copy; without it stored secrets are lost)`]),
