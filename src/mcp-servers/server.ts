@@ -15,7 +15,15 @@ import { createLinkPool, type LinkPoolDeps } from "./link-pool.ts";
 import type { LinkTerms, Slot } from "./places.ts";
 import type { LoadedCatalog } from "./read-catalog.ts";
 import type { Schedule } from "./schedule.ts";
-import type { Catalog, CatalogPart, Conversation, McpServer, OpenLink, OpenLinkOptions } from "./types.ts";
+import type {
+  Catalog,
+  CatalogPart,
+  Conversation,
+  McpServer,
+  OpenLink,
+  OpenLinkOptions,
+  ServerStatus,
+} from "./types.ts";
 import { createWatchdog } from "./watchdog.ts";
 
 /** What is counted of a server. `server` is its name, so labels are bounded by the configuration. */
@@ -75,7 +83,11 @@ export function createMcpServer(declared: DeclaredMcpServer, deps: McpServerDeps
   const listeners = createChangeListeners(schedule);
   const keys = createCatalogKeys(http);
   let said: { readonly hello: ServerHello; readonly era: Era } | null = null;
-  let counts: { readonly tools: number; readonly toolsLeftOut: number } | null = null;
+  let last: Pick<ServerStatus, "tools" | "toolsLeftOut" | "toolList"> = {
+    tools: null,
+    toolsLeftOut: null,
+    toolList: null,
+  };
   let started = false;
   let closed = false;
   let stopKeepalive = () => {};
@@ -96,7 +108,9 @@ export function createMcpServer(declared: DeclaredMcpServer, deps: McpServerDeps
       log.debug({ server: name, code, reason: message }, "lists of an MCP server could not be read");
     },
     onLoaded(catalog: LoadedCatalog) {
-      counts = { tools: catalog.tools.length, toolsLeftOut: catalog.leftOutByList.tools };
+      const { tools, hints, leftOutByList } = catalog;
+      const toolList = hints.tools?.scope === "private" ? null : tools;
+      last = { tools: tools.length, toolsLeftOut: leftOutByList.tools, toolList };
       keys.learnScope(catalog);
       deps.onCatalog?.(name, catalog);
     },
@@ -215,8 +229,7 @@ export function createMcpServer(declared: DeclaredMcpServer, deps: McpServerDeps
       sinceMs: health.sinceMs,
       lastError: health.lastError,
       nextTryAtMs: health.nextTryAtMs(),
-      tools: counts?.tools ?? null,
-      toolsLeftOut: counts?.toolsLeftOut ?? null,
+      ...last,
       links: pool.slots().size,
       processes: http ? 0 : pool.slots().size,
       era: said?.era ?? null,

@@ -79,6 +79,8 @@ export interface ServerStatus {
   /** How many the last catalog held, and how many of the server's were left out as unusable. Null: not known yet. */
   readonly tools: number | null;
   readonly toolsLeftOut: number | null;
+  /** The tools of the last catalog. Null: not known yet, or the server says that its lists are for one identity only. */
+  readonly toolList: readonly CatalogTool[] | null;
   /** Open, opening or closing. For a stdio server that is the number of its processes. */
   readonly links: number;
   readonly processes: number;

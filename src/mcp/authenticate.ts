@@ -129,10 +129,15 @@ function isOurs(value: string): boolean {
 /** RFC 6750 §3.1: whoever presented something learns that it was no good; whoever did not, only how to. */
 function challenge(thrown: unknown, context: RequestContext): never {
   const presented = ["authorization", "x-api-key", "x-virtual-key"].some((name) => isGiven(context.header(name)));
-  if (!(thrown instanceof GatewayError) || thrown.status !== 401 || !presented) throw thrown;
-  const { code, publicMessage: message, fields, headers } = thrown;
+  if (!(thrown instanceof GatewayError) || thrown.status !== 401) throw thrown;
+  const { code, publicMessage, fields, headers } = thrown;
+  const isPlain = code === "auth.required";
+  if (!presented) {
+    if (!isPlain) throw thrown;
+    throw new GatewayError(code, { message: "unauthorized: missing Authorization header", headers, cause: thrown });
+  }
   throw new GatewayError(code, {
-    message,
+    message: isPlain ? "unauthorized: no key and no agent id of this gateway" : publicMessage,
     detail: thrown.message,
     fields,
     headers: { "www-authenticate": 'Bearer realm="bifrost", error="invalid_token"', ...headers },

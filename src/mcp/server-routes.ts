@@ -4,8 +4,8 @@ import { ERRORS } from "../core/errors.ts";
 import { timestamp, toIso, toIsoOrNull } from "../http/fields.ts";
 import { listQuery, listReply, pageRequest } from "../http/list.ts";
 import { route, type Route } from "../http/route.ts";
-import { type AccessTo, createAccess } from "../mcp-policy/access.ts";
-import type { McpServer, McpServers } from "../mcp-servers/types.ts";
+import { createAccess, type ServerAccess } from "../mcp-policy/access.ts";
+import type { CatalogTool, McpServer, McpServers } from "../mcp-servers/types.ts";
 import type { Page, PageRequest } from "../storage/page.ts";
 
 export interface McpServerRouteDeps {
@@ -24,7 +24,13 @@ const ServerBody = z
       ),
     since: timestamp.describe("When it entered the state."),
     revision: z.string().nullable().describe("MCP revision that it speaks; null until it answered."),
-    tools: z.int().nullable().describe("How many it offers, before any policy; null until it answered."),
+    tools: z
+      .array(z.string())
+      .nullable()
+      .describe(
+        "Names of the tools that the caller may call; null until the server listed them, and where it lists others to each caller.",
+      ),
+    tools_offered: z.int().nullable().describe("How many it offers, before any policy; null until it answered."),
     tools_left_out: z.int().nullable().describe("How many more are unusable: no name, or a name twice."),
     allowed_tools: z.array(z.string()).nullable().describe("The configured list, with `*`; null allows all."),
     connections: z.int().describe("Open conversations; of a stdio server, its processes."),
@@ -56,29 +62,35 @@ export function mcpServerRoutes(deps: McpServerRouteDeps): Route[] {
       replies: { 200: z.array(ServerBody).meta({ id: "McpServers" }) },
       async handle({ query, principal }) {
         const all = (await deps.servers())?.all() ?? [];
-        const visible = all.filter(({ declared }) => isVisible(accessTo, principal, declared));
+        const visible = all.flatMap((server) => {
+          const access = accessTo({ principal, live: null }, server.declared);
+          return access === null ? [] : [{ server, access }];
+        });
         const inFull = isAllowed(principal, "services:write");
-        return listReply(pageOf(visible, pageRequest(query)), (server) => toBody(server, inFull));
+        return listReply(pageOf(visible, pageRequest(query)), (entry) => toBody(entry, inFull));
       },
     }),
   ];
 }
 
-function isVisible(accessTo: AccessTo, principal: Parameters<AccessTo>[0]["principal"], server: McpServer["declared"]) {
-  return accessTo({ principal, live: null }, server) !== null;
+/** A server with what the caller may do with it. */
+interface Visible {
+  readonly server: McpServer;
+  readonly access: ServerAccess;
 }
 
 /** By name: they have no time of creation. */
-function pageOf(servers: readonly McpServer[], { limit, after }: PageRequest): Page<McpServer> {
+function pageOf(servers: readonly Visible[], { limit, after }: PageRequest): Page<Visible> {
+  const nameOf = ({ server }: Visible) => server.declared.name;
   const rest = servers
-    .toSorted((a, b) => (a.declared.name < b.declared.name ? -1 : 1))
-    .filter(({ declared }) => after === null || declared.name > after.uid);
+    .toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1))
+    .filter((entry) => after === null || nameOf(entry) > after.uid);
   const items = rest.slice(0, limit);
   const last = items.at(-1);
-  return { items, next: rest.length > limit && last ? { createdAtMs: 0, uid: last.declared.name } : null };
+  return { items, next: rest.length > limit && last ? { createdAtMs: 0, uid: nameOf(last) } : null };
 }
 
-function toBody(server: McpServer, inFull: boolean): ServerBody {
+function toBody({ server, access }: Visible, inFull: boolean): ServerBody {
   const { name, transport, tools } = server.declared;
   const status = server.status();
   const { lastError } = status;
@@ -88,7 +100,8 @@ function toBody(server: McpServer, inFull: boolean): ServerBody {
     state: status.state,
     since: toIso(status.sinceMs),
     revision: status.hello?.revision ?? null,
-    tools: status.tools,
+    tools: status.toolList && namesOf(status.toolList, access),
+    tools_offered: status.tools,
     tools_left_out: status.toolsLeftOut,
     allowed_tools: tools === null ? null : [...tools],
     connections: status.links,
@@ -100,4 +113,8 @@ function toBody(server: McpServer, inFull: boolean): ServerBody {
     },
     next_try_at: toIsoOrNull(status.nextTryAtMs),
   };
+}
+
+function namesOf(tools: readonly CatalogTool[], access: ServerAccess): string[] {
+  return tools.flatMap(({ name, readOnlyHint }) => (access.allowsTool(name, { readOnly: readOnlyHint }) ? [name] : []));
 }

@@ -162,7 +162,7 @@ describe.each(ERAS)("a key's grant of an MCP server, for a client of %s", (era) 
 });
 
 describe("the list of MCP servers", () => {
-  it("tells state, number of tools and last error, the whole of which only admins see", async () => {
+  it("tells state, tools and last error, the whole of which only admins see", async () => {
     await using client = await connect(await issue({}), "2026-07-28");
     await client.listTools();
     const owner = await gateway.call("GET", "/v1/mcp/servers", { as: as() });
@@ -172,11 +172,14 @@ describe("the list of MCP servers", () => {
         name: "everything",
         state: "running",
         revision: expect.any(String),
-        tools: expect.any(Number),
+        tools: expect.arrayContaining(["echo", "get-sum"]),
+        tools_offered: expect.any(Number),
         last_error: null,
       },
     ]);
     expect(owner.body[1].allowed_tools).toEqual(["echo", "get-*"]);
+    expect(owner.body[1].tools.filter((name: string) => !/^(?:echo|get-.*)$/.test(name))).toEqual([]);
+    expect(owner.body[1].tools_offered).toBeGreaterThan(owner.body[1].tools.length);
     expect(Date.parse(owner.body[0].next_try_at)).toBeGreaterThan(0);
     const member = await addUser(gateway.call, as(), "member");
     const seen = await gateway.call("GET", "/v1/mcp/servers", { as: member.token });

@@ -40,13 +40,21 @@ async function send(gateway: TestMcpEndpoint, { body, method = "POST", headers =
 const ping = (id: unknown = 1) => ({ jsonrpc: "2.0", id, method: "ping" });
 
 describe("before the body is looked at", () => {
-  it("answers 401 with WWW-Authenticate to no credential and to a wrong one, and does not say which it was", async () => {
+  it("answers 401 with WWW-Authenticate to no credential and to a wrong one, and says which of the two", async () => {
     await using gateway = await startMcpEndpoint();
-    for (const authorization of [null, "Bearer nobody"]) {
+    const cases = [
+      [null, "unauthorized: missing Authorization header"],
+      ["Bearer nobody", "unauthorized: no key and no agent id of this gateway"],
+    ] as const;
+    for (const [authorization, message] of cases) {
       const reply = await send(gateway, { body: ping(), headers: { authorization } });
       expect(reply.status).toBe(401);
       expect(reply.headers["www-authenticate"]).toMatch(/^Bearer /);
-      expect(reply.json).toMatchObject({ jsonrpc: "2.0", id: null, error: { data: { code: "auth.required" } } });
+      expect(reply.json).toMatchObject({
+        jsonrpc: "2.0",
+        id: null,
+        error: { message, data: { code: "auth.required" } },
+      });
     }
   });
 
