@@ -103,7 +103,7 @@ describe("bifrost config check", () => {
       contained: { container: "example.com/image:1" },
     };
     writeFileSync(join(sandbox.dir, "c.json"), JSON.stringify({ mcpServers: servers }));
-    const path = { PATH: process.env["PATH"], PWD: sandbox.dir };
+    const path = { PATH: process.env["PATH"] ?? "", PWD: sandbox.dir };
     const { json } = await sandbox.run(["config", "check", "-c", "c.json", "--json"], { env: path });
     const mine = json.warnings.filter((warning: string) => !warning.startsWith("servers.contained"));
     expect(mine).toEqual([

@@ -333,7 +333,7 @@ describe("clients of 2026-07-28", () => {
 describe("the life of the endpoint", () => {
   it("answers 503 to everything once it is closed", async () => {
     await using gateway = await startMcpEndpoint();
-    await gateway.endpoint.close();
+    gateway.endpoint.close();
     expect((await send(gateway, { body: ping() })).status).toBe(503);
   });
 
