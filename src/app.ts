@@ -94,6 +94,7 @@ async function build(config: Config, replace: Replace, opened: AsyncDisposableSt
   const telemetry = openTelemetry(config, {
     masterKeys,
     clock,
+    version: VERSION,
     onProblem: (problem, err) => log.warn({ err }, problem),
   });
   opened.defer(() => telemetry.close());

@@ -57,6 +57,7 @@ export function createMcpEndpoint(
     const text = readStrictJson(bytes, limits.maxJsonDepth);
     if (text.startsWith("[")) return handleBatch(head, text);
     const message = readMessage(text);
+    deps.onMessage?.(message);
     const inbound: InboundMessage = { ...head, text, message };
     const classified = classify(request.headers, message);
     if (classified.kind === "legacy") await legacy.handlePost(inbound);

@@ -1,5 +1,6 @@
 import type { Logger } from "../core/log.ts";
 import type { LiveKey } from "../gate/key-cache.ts";
+import type { Message } from "../jsonrpc/message.ts";
 import type { ClientAddressOf } from "../http/client-address.ts";
 import type { RequestContext } from "../http/route.ts";
 import type { VirtualKey } from "../keys/model.ts";
@@ -49,6 +50,8 @@ export interface EndpointDeps {
   /** Null: taken from the request's Host header, which {@link FrontDoor} let in. */
   readonly publicUrl: string | null;
 
+  /** Hears of each message whose sender is authenticated, before it is dealt with. */
+  onMessage?(message: Message): void;
   /** Who the request is, in the org that `orgId` names, else in the credential's own. @throws GatewayError 401, 404, 429 */
   readonly authenticate: AuthenticateMcp;
 }

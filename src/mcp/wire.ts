@@ -22,6 +22,8 @@ import type { McpMetrics } from "../core/mcp-metrics.ts";
 import type { Metrics } from "../core/metrics.ts";
 import { logCatalog } from "./observe/log-observer.ts";
 import { gaugesOf, linkObservers, observeRequests } from "./observe/observe.ts";
+import { observeEndpoint } from "./observe/observed-endpoint.ts";
+import { traceMessage } from "./observe/trace-observer.ts";
 import { observeLinks } from "./observe/observed-link.ts";
 import type { Telemetry } from "./observe/telemetry.ts";
 import { type BuiltInParts, wireBuiltIn } from "./built-in/wire.ts";
@@ -81,17 +83,16 @@ export interface ReplaceMcp {
 export function wireMcp(parts: McpParts, replace: ReplaceMcp = {}): McpWiring {
   const { config, gate, log, changes } = parts;
   const { clock } = gate;
+  const { traces } = parts.telemetry;
+  const serverNames = config.mcpServers.map(({ name }) => name);
   const counts =
-    parts.metrics?.mcp(
-      config.mcpServers.map(({ name }) => name),
-      {
-        sessions: () => legacy.sessions().length,
-        servers: () => servers.all().map((server) => gaugesOf(server, breakers.get(server.declared.name))),
-        payloadFiles: () => payloads.count,
-        droppedLogLines: () => parts.telemetry.files?.dropped() ?? 0,
-        droppedSpans: () => 0,
-      },
-    ) ?? null;
+    parts.metrics?.mcp(serverNames, {
+      sessions: () => legacy.sessions().length,
+      servers: () => servers.all().map((server) => gaugesOf(server, breakers.get(server.declared.name))),
+      payloadFiles: () => payloads.count,
+      droppedLogLines: () => parts.telemetry.files?.dropped() ?? 0,
+      droppedSpans: () => traces?.exporter.dropped() ?? 0,
+    }) ?? null;
   const { servers, close: closeServers } = wireServers(parts, counts);
   const watchCaller = createCallerWatch({ clock, changes, keys: gate.keys, openRequests: parts.openRequests });
   const builtIn = wireBuiltIn(parts);
@@ -154,17 +155,23 @@ export function wireMcp(parts: McpParts, replace: ReplaceMcp = {}): McpWiring {
     },
   });
   const modern = createModernClients({ backends, log, version: parts.version, clock, watchCaller });
-  const endpoint = createMcpEndpoint(
+  const bare = createMcpEndpoint(
     {
       log,
       clientAddress: parts.clientAddress,
       publicUrl: parts.publicUrl,
+      ...(traces && { onMessage: traceMessage(traces.tracer) }),
       authenticate: parts.authenticate,
     },
     { backends, legacy, modern },
     replace.door ?? frontDoorFor(config.server),
     { ...DEFAULT_MCP_LIMITS, ...replace.limits },
   );
+  const endpoint = observeEndpoint(bare, {
+    tracer: traces?.tracer ?? null,
+    metrics: parts.metrics ?? null,
+    servers: new Set(serverNames),
+  });
 
   return {
     endpoint,

@@ -120,6 +120,7 @@ function wireUp(db: Db, keyring: Keyring, write: (line: string) => void, options
     telemetry: openTelemetry(config, {
       masterKeys: [],
       clock,
+      version: "0.0.0-test",
       onProblem: (problem, err) => log.error({ err }, problem),
     }),
   };

@@ -6,10 +6,15 @@ import { logExchanges, logRequests } from "./log-observer.ts";
 import { countRequests } from "./metric-observer.ts";
 import type { LinkObserver } from "./observed-link.ts";
 import type { Telemetry } from "./telemetry.ts";
+import { traceExecutions, traceToolCalls } from "./trace-observer.ts";
 
 /** What looks at the requests of clients to servers; null where nothing does. */
-export function observeRequests({ files }: Telemetry, metrics: McpMetrics | null): ObserveRequest | null {
-  const all = [...(metrics ? [countRequests(metrics)] : []), ...(files ? [logRequests(files)] : [])];
+export function observeRequests({ files, traces }: Telemetry, metrics: McpMetrics | null): ObserveRequest | null {
+  const all = [
+    ...(metrics ? [countRequests(metrics)] : []),
+    ...(traces ? [traceToolCalls(traces.tracer)] : []),
+    ...(files ? [logRequests(files)] : []),
+  ];
   return all.reduceRight<ObserveRequest | null>((inner, outer) => (inner ? around(outer, inner) : outer), null);
 }
 
@@ -18,8 +23,8 @@ function around(outer: ObserveRequest, inner: ObserveRequest): ObserveRequest {
 }
 
 /** What looks at the requests that go out to servers. */
-export function linkObservers({ files }: Telemetry): readonly LinkObserver[] {
-  return files ? [logExchanges(files)] : [];
+export function linkObservers({ files, traces }: Telemetry): readonly LinkObserver[] {
+  return [...(traces ? [traceExecutions(traces.tracer)] : []), ...(files ? [logExchanges(files)] : [])];
 }
 
 /** A server as metrics show it. */
