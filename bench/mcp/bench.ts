@@ -153,8 +153,10 @@ async function assemble(ground: Ground): Promise<Field> {
   };
   const gateway = noted(await startMcpGateway(join(folder, "load"), where?.proxy, upstreams));
   const legacy = "2025-11-25";
+  const bare = noted(await startBare(ground));
   const rows = [
     row("direct", "HTTP", null, { url: upstreams.http, headers: {}, era: legacy }),
+    row("bare", "HTTP", bare, { url: `http://127.0.0.1:${bare.port}/mcp`, headers: {}, era: legacy }),
     row("gateway", "HTTP", gateway, gateway.target("http", legacy)),
     row("direct 2026", "HTTP 2026", null, { url: upstreams.modern, headers: {}, era: "2026-07-28" }),
     row("gateway 2026", "HTTP 2026", gateway, gateway.target("modern", "2026-07-28")),
@@ -172,6 +174,13 @@ async function assemble(ground: Ground): Promise<Field> {
     for (const one of running.reverse()) await one.stop();
   };
   return { rows, stop };
+}
+
+/** What Node allows on one core: a reverse proxy that knows nothing of MCP. */
+async function startBare({ where, upstreams }: Ground): Promise<Running> {
+  const port = await freePort();
+  const command = [process.execPath, own("../bare.ts"), new URL(upstreams.http).origin, String(port)];
+  return start(command, { core: where?.proxy, port });
 }
 
 /** A wrong answer of the gateway ends the run; a peer that fails is n/a from there on. */

@@ -135,6 +135,16 @@ function ratioToBestPeer(
   return ratios.length === 0 ? null : Math.min(...ratios);
 }
 
+/** Of the gateway before the HTTP server. */
+function ratioTo(
+  other: string,
+  series: ReadonlyMap<string, Series>,
+  of: "requestsPerSecond" | "perCpuSecond",
+): number | null {
+  const [mine, its] = [series.get("gateway"), series.get(other)];
+  return mine && its ? pairedRatio(mine[of], its[of]) : null;
+}
+
 function addedMs(
   own: string,
   other: string,
@@ -204,6 +214,9 @@ export function summary(findings: Findings): Record<string, unknown> {
     ...Object.fromEntries(lines.map(({ key, value }) => [key, value])),
     added_p50_ms: addedMs("gateway", "direct", "p50Ms", callOne),
     added_p99_ms_2026: addedMs("gateway 2026", "direct 2026", "p99Ms", callOne),
+    call_vs_bare: ratioTo("bare", callMany, "requestsPerSecond"),
+    call_vs_bare_per_cpu: ratioTo("bare", callMany, "perCpuSecond"),
+    bare_vs_best_peer_per_cpu: ratioToBestPeer("bare", callMany, "perCpuSecond"),
     call_vs_best_peer_per_cpu: ratioToBestPeer("gateway", callMany, "perCpuSecond"),
     stdio_call_vs_best_peer: ratioToBestPeer("gateway stdio", callMany, "requestsPerSecond"),
     stdio_call_vs_best_peer_per_cpu: ratioToBestPeer("gateway stdio", callMany, "perCpuSecond"),

@@ -21,7 +21,7 @@ it("a quick run measures every row, has no wrong answer, and leaves no process",
   expect({ code, err }).toEqual({ code: 0, err: "" });
   const summary: Record<string, unknown> = JSON.parse(out);
   expect(summary).toMatchObject({ processes_left: 0, not_measured: {} });
-  const rows = ["direct", "direct 2026", "gateway", "gateway 2026", "gateway stdio"];
+  const rows = ["bare", "direct", "direct 2026", "gateway", "gateway 2026", "gateway stdio"];
   const measured: Record<string, object> = Object(summary["requests_per_second"]);
   for (const workload of ["callOne", "callMany", "listOne", "listMany"]) {
     expect(Object.keys(measured[workload] ?? {}).toSorted()).toEqual(rows);
