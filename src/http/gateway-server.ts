@@ -118,14 +118,19 @@ function listen(server: Server, { host, port }: { host: string; port: number }):
   });
 }
 
+/** A connection whose last request has ended is of no use any more, and would hold up the end until its client leaves. */
+const LOOK_FOR_IDLE_MS = 50;
+
 async function close(server: Server, graceMs: number, cutOff: () => void): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   server.closeIdleConnections();
+  const looking = setInterval(() => server.closeIdleConnections(), LOOK_FOR_IDLE_MS);
   const timer = setTimeout(() => {
     cutOff();
     server.closeAllConnections();
   }, graceMs);
   await closed;
+  clearInterval(looking);
   clearTimeout(timer);
 }
 

@@ -37,6 +37,10 @@ const tools = {
     await released();
     return text("waited");
   },
+  progress: async () => {
+    await released();
+    return text("reported");
+  },
   fail: () => ({ ...text("failed as asked"), isError: true }),
   die: () => void process.kill(process.pid, "SIGKILL"),
   garbage: () => GARBAGE,
@@ -72,9 +76,17 @@ function answer({ method, params }) {
 /** Written before the answer of `flood`: many times what any buffer of the gateway may hold. */
 function* flood() {
   const data = "x".repeat(10_000);
-  for (let i = 0; i < 2_000; i++) {
+  for (let i = 0; i < 4_000; i++) {
     yield JSON.stringify({ jsonrpc: "2.0", method: "notifications/message", params: { level: "error", data } });
   }
+}
+
+/** What comes before the answer. */
+function before({ params }) {
+  if (params?.name === "flood") return flood();
+  const progressToken = params?._meta?.progressToken;
+  if (params?.name !== "progress" || progressToken === undefined) return null;
+  return [JSON.stringify({ jsonrpc: "2.0", method: "notifications/progress", params: { progressToken, progress: 1 } })];
 }
 
 async function reply(message) {
@@ -87,7 +99,7 @@ function serveStdio() {
   createInterface({ input: process.stdin }).on("line", async (line) => {
     const message = JSON.parse(line);
     if (message.id === undefined) return heard(message.method);
-    if (message.params?.name === "flood") for (const one of flood()) process.stdout.write(`${one}\n`);
+    for (const one of before(message) ?? []) process.stdout.write(`${one}\n`);
     const body = await reply(message);
     if (body !== undefined) process.stdout.write(`${body}\n`);
   });
@@ -111,9 +123,10 @@ function serveHttp() {
       heard(message.method);
       return void response.writeHead(202).end();
     }
-    if (message.params?.name === "flood") {
+    const earlier = before(message);
+    if (earlier) {
       response.writeHead(200, { "content-type": "text/event-stream" });
-      for (const one of flood()) response.write(`data: ${one}\n\n`);
+      for (const one of earlier) response.write(`data: ${one}\n\n`);
       return void response.end(`data: ${await reply(message)}\n\n`);
     }
     const headers = { "content-type": "application/json" };
