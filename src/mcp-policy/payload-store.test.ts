@@ -1,5 +1,16 @@
 import fc from "fast-check";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
@@ -52,6 +63,26 @@ describe("the payload store", () => {
     expect((await store.shrink(result)) !== result).toBe(expected);
     expect(names()).toHaveLength(expected ? 1 : 0);
   });
+
+  it.skipIf(process.getuid === undefined)(
+    "trusts no folder that others could have made in a place where everybody may write",
+    async () => {
+      const open = join(base, "open-to-all");
+      mkdirSync(open);
+      chmodSync(open, 0o1777);
+      const { store: fresh } = setUp({ dir: join(open, "fresh") });
+      expect(read(await fresh.shrink(big)).isError).toBeUndefined();
+      mkdirSync(join(open, "planted"));
+      chmodSync(join(open, "planted"), 0o777);
+      symlinkSync(join(open, "fresh"), join(open, "link"));
+      for (const name of ["planted", "link"]) {
+        const { store, problems } = setUp({ dir: join(open, name) });
+        expect(read(await store.shrink(big)).isError).toBe(true);
+        expect(problems).toContain("a payload file could not be written");
+      }
+      expect(readdirSync(join(open, "planted"))).toEqual([]);
+    },
+  );
 
   it("measures bytes, not characters", async () => {
     const { store } = setUp();

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, open, readdir, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { lstat, mkdir, open, readdir, rm, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../core/clock.ts";
 import type { JsonText } from "../jsonrpc/json-slice.ts";
@@ -27,7 +27,10 @@ export interface PayloadStore {
 }
 
 export interface PayloadOptions {
-  /** Absolute. Made at start, for this user only; a folder that is there keeps its permissions. */
+  /**
+   * Absolute. Made at start, for this user only; a folder that is there keeps its permissions. Below one where everybody may
+   * write it must be this user's alone.
+   */
   readonly dir: string;
   /** What stands for `dir` in paths told to agents; null: `dir` itself. */
   readonly pathPrefix: string | null;
@@ -70,6 +73,7 @@ export function createPayloadStore(options: PayloadOptions): PayloadStore {
   /** What is in the folder already. Once, before the first file or sweep. */
   async function adopt(): Promise<void> {
     await mkdir(dir, { recursive: true, mode: 0o700 });
+    await assertOwn(dir);
     for (const name of (await readdir(dir)).filter((one) => NAME.test(one))) {
       // Without a file when another gateway is just about to write it, or was killed there.
       const found = await stat(join(dir, name, "payload.json")).catch(() => stat(join(dir, name)));
@@ -170,6 +174,18 @@ export function createPayloadStore(options: PayloadOptions): PayloadStore {
     sweep,
     close: () => clearInterval(timer),
   };
+}
+
+/**
+ * In a folder where everybody may write, such as /tmp, somebody else may have made this one first, and could put other
+ * results in place of ours.
+ */
+async function assertOwn(dir: string): Promise<void> {
+  const isOpenToAll = ((await stat(dirname(dir))).mode & 0o002) !== 0;
+  if (!isOpenToAll || process.getuid === undefined) return;
+  const found = await lstat(dir);
+  if (found.isDirectory() && found.uid === process.getuid() && (found.mode & 0o022) === 0) return;
+  throw new Error(`${dir} is not this user's alone; remove it, or set gateway.payload_dir to another folder`);
 }
 
 function asResult(text: string, isError: boolean): JsonText {

@@ -79,6 +79,22 @@ describe.each(ERAS)("a key's grant of an MCP server, for a client of %s", (era) 
     expect(await listsOf({ tools: ["echo"], resources: ["*"] })).toEqual([false, true]);
   });
 
+  it("completes arguments only of prompts and resources that it names, also where a reference has two names", async () => {
+    const secret = await issue({ tools: ["echo"], prompts: ["args-*"] });
+    const codeFor = async (ref: object) => {
+      const params = { ref, argument: { name: "department", value: "E" } };
+      const body = { jsonrpc: "2.0", id: 1, method: "completion/complete", params };
+      const answer = await gateway.call("POST", "/mcp/everything", { as: secret, body });
+      return answer.body.error?.data?.code ?? "allowed";
+    };
+    const uri = "demo://resource/dynamic/text/{resourceId}";
+    expect(await codeFor({ type: "ref/prompt", name: "args-prompt" })).toBe("allowed");
+    expect(await codeFor({ type: "ref/prompt", name: "completable-prompt" })).toBe("mcp.tool_not_allowed");
+    expect(await codeFor({ type: "ref/resource", uri })).toBe("mcp.tool_not_allowed");
+    expect(await codeFor({ type: "ref/resource", uri, name: "args-prompt" })).toBe("mcp.tool_not_allowed");
+    expect(await codeFor({ type: "ref/resource" })).toBe("mcp.tool_not_allowed");
+  });
+
   it("hides a server that it does not name like one that does not exist", async () => {
     const secret = await issue({ mcp_server: "other" });
     const refusalOf = (server: string) =>

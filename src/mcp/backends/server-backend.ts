@@ -252,8 +252,12 @@ function assertAllowed(method: string, params: JsonText | undefined, access: Ser
     const ref = (params && memberText(params, "ref")) ?? "{}";
     const prompt = stringValue(memberText(ref, "name"));
     const uri = stringValue(memberText(ref, "uri"));
-    if (prompt === undefined ? !access.allowsResource(uri ?? "") : !access.allowsPrompt(prompt))
-      throw new GatewayError("mcp.tool_not_allowed", { message: "this reference is not allowed" });
+    // Which of the two a server reads is its own affair: with both, both must be allowed.
+    const isAllowed =
+      (prompt !== undefined || uri !== undefined) &&
+      (prompt === undefined || access.allowsPrompt(prompt)) &&
+      (uri === undefined || access.allowsResource(uri));
+    if (!isAllowed) throw new GatewayError("mcp.tool_not_allowed", { message: "this reference is not allowed" });
   } else if (!ALWAYS.has(method)) {
     // A method that nobody here knows may do anything: only for callers whom nothing is forbidden.
     throw new GatewayError("mcp.tool_not_allowed", { message: "this method is not allowed for this caller" });
