@@ -54,7 +54,7 @@ import { VERSION } from "./version.ts";
 export interface App {
   /** Starts to answer. The URL has the port in use. */
   listen(): Promise<{ url: string }>;
-  /** Takes over the credentials and services that a changed file declares, all or none, without dropping a request. */
+  /** Takes over the credentials, services and MCP servers that a changed file declares, without dropping a request. */
   reload(config: Config): Promise<void>;
   /** Stops taking requests, lets running ones end within the configured time, cuts the rest, and closes everything. */
   close(): Promise<void>;
@@ -297,7 +297,11 @@ async function build(config: Config, replace: Replace, opened: AsyncDisposableSt
       if (config.mcp.enabled) mcp.start();
       return { url: `http://${urlHost(config.server.host)}:${port}` };
     },
-    reload: (next) => syncDeclared(writes, next),
+    async reload(next) {
+      await syncDeclared(writes, next);
+      telemetry.learn(next);
+      await mcp.reload(next.mcpServers);
+    },
     close,
     closed: closed.promise,
     setupToken,

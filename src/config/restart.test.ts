@@ -26,18 +26,13 @@ it("names every setting that only a restart can apply", () => {
   expect(JSON.stringify(problems)).not.toContain("secret");
 });
 
-it("names each MCP server that was added, taken away or changed, and the settings of the gateway", () => {
+it("lets MCP servers be added, taken away and changed, but not the settings of the gateway", () => {
   const server = (name: string, key: string) => `[servers.${name}]\ncommand = "x"\nenv = { KEY = "${key}" }\n`;
   const current = load(server("same", "secret-a") + server("changed", "secret-a") + server("gone", "secret-a"));
   const next = load(
     `[gateway]\nagent_id = "secret-b"\n${server("changed", "secret-b")}${server("same", "secret-a")}${server("new", "x")}`,
   );
   const problems = changesNeedingRestart(current, next);
-  expect(problems.map((problem) => problem.place).sort()).toEqual([
-    "gateway.agents",
-    "servers.changed",
-    "servers.gone",
-    "servers.new",
-  ]);
+  expect(problems.map((problem) => problem.place)).toEqual(["gateway.agents"]);
   expect(JSON.stringify(problems)).not.toContain("secret-");
 });

@@ -1,16 +1,14 @@
 import type { Config, ConfigProblem } from "./model.ts";
 
 /** What a running gateway takes over; all else is read once, at start. */
-const RELOADABLE: readonly (keyof Config)[] = ["credentials", "services", "file", "warnings"];
-/** Compared one by one, so that a problem tells which. */
-const BY_NAME: keyof Config = "mcpServers";
+const RELOADABLE: readonly (keyof Config)[] = ["credentials", "services", "mcpServers", "file", "warnings"];
 
 /**
  * The settings that differ and that only a restart can apply, each as a problem. Empty: the new
  * configuration can be reloaded. Values are compared, never shown.
  */
 export function changesNeedingRestart(current: Config, next: Config): ConfigProblem[] {
-  return [...leaves("", current, next), ...changedServers(current, next)].map((place) => ({
+  return leaves("", current, next).map((place) => ({
     place,
     message: "changed, but this is read only at start",
     remedy: "Restart the gateway, or put the value back and reload.",
@@ -21,17 +19,10 @@ function leaves(prefix: string, a: unknown, b: unknown): string[] {
   if (isTable(a) && isTable(b)) {
     const names = [...new Set([...Object.keys(a), ...Object.keys(b)])];
     return names
-      .filter((name) => prefix !== "" || ![...RELOADABLE, BY_NAME].some((key) => key === name))
+      .filter((name) => prefix !== "" || !RELOADABLE.some((key) => key === name))
       .flatMap((name) => leaves(prefix === "" ? snake(name) : `${prefix}.${snake(name)}`, a[name], b[name]));
   }
   return JSON.stringify(a) === JSON.stringify(b) ? [] : [prefix];
-}
-
-function changedServers(current: Config, next: Config): string[] {
-  const textOf = ({ mcpServers }: Config, name: string) =>
-    JSON.stringify(mcpServers.find((server) => server.name === name));
-  const names = new Set([...current.mcpServers, ...next.mcpServers].map((server) => server.name));
-  return [...names].filter((name) => textOf(current, name) !== textOf(next, name)).map((name) => `servers.${name}`);
 }
 
 function isTable(value: unknown): value is Record<string, unknown> {

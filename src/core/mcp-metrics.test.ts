@@ -3,7 +3,7 @@ import { createMetrics } from "./metrics.ts";
 
 function start() {
   const metrics = createMetrics({ requests: () => 0 });
-  const mcp = metrics.mcp(["github"], {
+  const mcp = metrics.mcp((name) => name === "github", {
     sessions: () => 3,
     servers: () => [{ server: "github", isUp: true, links: 2, processes: 2, breaker: "open" }],
     payloadFiles: () => 1,

@@ -53,9 +53,12 @@ const METHODS: ReadonlySet<string> = new Set([
 const BUCKETS = [0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 30, 120];
 const BREAKER = { closed: 0, half_open: 1, open: 2 } as const;
 
-/** @param servers the configured ones */
-export function createMcpMetrics(registry: Registry, servers: readonly string[], gauges: McpGauges): McpMetrics {
-  const known = new Set(servers);
+/** @param isServer whether the configuration has one of that name */
+export function createMcpMetrics(
+  registry: Registry,
+  isServer: (name: string) => boolean,
+  gauges: McpGauges,
+): McpMetrics {
   const registers = [registry];
   const requests = new Counter({
     name: "bifrost_mcp_requests_total",
@@ -87,7 +90,7 @@ export function createMcpMetrics(registry: Registry, servers: readonly string[],
   // prom-client hashes labels on each call; these are kept instead. Bounded as the labels are.
   const counters = new Map<string, { inc(): void }>();
   const histograms = new Map<string, { observe(seconds: number): void }>();
-  const labelOf = (server: string) => (known.has(server) ? server : "other");
+  const labelOf = (server: string) => (isServer(server) ? server : "other");
 
   return {
     request(server, method, outcome, seconds) {

@@ -11,7 +11,7 @@ export interface Metrics {
   request(plane: "proxy" | "mcp", service: string | null, status: number | null, seconds: number): void;
   refused(code: string): void;
   /** Adds those of the MCP plane. Once. @param servers the configured ones */
-  mcp(servers: readonly string[], gauges: McpGauges): McpMetrics;
+  mcp(isServer: (name: string) => boolean, gauges: McpGauges): McpMetrics;
   /** Prometheus text format. */
   render(): Promise<{ contentType: string; text: string }>;
 }
@@ -69,7 +69,7 @@ export function createMetrics(open: { requests(): number }): Metrics {
       child.inc();
       durations[plane].observe(seconds);
     },
-    mcp: (servers, gauges) => createMcpMetrics(registry, servers, gauges),
+    mcp: (isServer, gauges) => createMcpMetrics(registry, isServer, gauges),
     refused: (code) => refusals.labels(code).inc(),
     render: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
   };

@@ -11,6 +11,11 @@ export interface McpServers {
   /** Begins discovery of all servers in parallel and returns at once. Idempotent. */
   start(): void;
   /**
+   * Takes over another configuration: servers that are declared as before keep all they have; what was changed begins anew,
+   * and what is gone ends, with a grace for running calls. Returns the declarations that no longer hold.
+   */
+  replace(declared: readonly DeclaredMcpServer[]): readonly DeclaredMcpServer[];
+  /**
    * No link is opened any more; every open one is closed, in parallel. Resolves when nothing is left, at the latest after
    * `graceMs`. Idempotent.
    */

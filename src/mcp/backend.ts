@@ -25,7 +25,7 @@ export interface Backends {
   open(caller: Caller, target: Target, facts: ClientFacts): Backend;
   /**
    * For one request of a client without session: conversations are shared by all requests of this principal, agent and
-   * capabilities, and end by themselves when idle. `close` does nothing.
+   * client (its name and capabilities), and end by themselves when idle. `close` does nothing.
    */
   shared(caller: Caller, target: Target, facts: ClientFacts): Backend;
   /** As `shared`, for a client of the 2025 era that has no session: the gateway says `initialize` for it. */

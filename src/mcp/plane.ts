@@ -1,3 +1,4 @@
+import type { DeclaredMcpServer } from "../config/model.ts";
 import type { Plane } from "../http/gateway-server.ts";
 import type { McpServers } from "../mcp-servers/types.ts";
 import type { McpEndpoint } from "./endpoint.ts";
@@ -12,6 +13,8 @@ export interface McpPlane extends Plane {
   servers(): Promise<McpServers | null>;
   /** Whose sessions of the 2025 era are open here. */
   sessions(): Promise<readonly OpenSession[]>;
+  /** Takes over the servers of a changed configuration. */
+  reload(declared: readonly DeclaredMcpServer[]): Promise<void>;
   /** Ends the streams that would otherwise stay open for ever; calls go on. */
   drain(): void;
   close(): Promise<void>;
@@ -24,8 +27,11 @@ export interface McpPlane extends Plane {
 export function createMcpPlane(parts: McpParts): McpPlane {
   let loading: Promise<McpWiring> | null = null;
   let endpoint: McpEndpoint | null = null;
-  const load = () => (loading ??= import("./wire.ts").then(({ wireMcp }) => wireMcp(parts)));
-  const hasServers = parts.config.mcpServers.length > 0;
+  let declared = parts.config.mcpServers;
+  const load = () =>
+    (loading ??= import("./wire.ts").then(({ wireMcp }) =>
+      wireMcp({ ...parts, config: { ...parts.config, mcpServers: declared } }),
+    ));
 
   return {
     owns: isMcpTarget,
@@ -37,10 +43,16 @@ export function createMcpPlane(parts: McpParts): McpPlane {
       });
     },
     start() {
-      if (hasServers) load().then(({ servers }) => servers.start(), parts.onFault);
+      if (declared.length > 0) load().then(({ servers }) => servers.start(), parts.onFault);
     },
-    servers: async () => (hasServers ? (await load()).servers : null),
+    servers: async () => (declared.length > 0 ? (await load()).servers : null),
     sessions: async () => (await loading)?.sessions() ?? [],
+    async reload(next) {
+      const wasLoaded = loading;
+      declared = next;
+      if (wasLoaded) (await wasLoaded).reload(next);
+      else if (next.length > 0) (await load()).servers.start();
+    },
     drain() {
       loading?.then(
         (wiring) => wiring.drain(),

@@ -13,7 +13,8 @@ import { createOpenLink } from "./open-link.ts";
 import { createAccess } from "../mcp-policy/access.ts";
 import { createBackends } from "./backends/backends.ts";
 import { createCallPolicy } from "./backends/call-policy.ts";
-import { breakerGuard, breakersOf, filterGuard, filtersOf, limitGuard, payloadGuard } from "./backends/guards.ts";
+import { breakerGuard, filterGuard, limitGuard, payloadGuard } from "./backends/guards.ts";
+import { createServerPolicies } from "./backends/server-policies.ts";
 import { createRounds } from "./backends/rounds.ts";
 import { createCallLimits } from "../mcp-policy/call-limits.ts";
 import { createPayloadStore, PAYLOAD_MAX_TOTAL_BYTES } from "../mcp-policy/payload-store.ts";
@@ -60,6 +61,8 @@ export interface McpWiring {
   readonly endpoint: McpEndpoint;
   readonly servers: McpServers;
   sessions(): readonly OpenSession[];
+  /** Serves other servers from now on. Calls that run go on; sessions and subscriptions begin anew with their next request. */
+  reload(declared: readonly DeclaredMcpServer[]): void;
   drain(): void;
   close(): Promise<void>;
 }
@@ -84,11 +87,11 @@ export function wireMcp(parts: McpParts, replace: ReplaceMcp = {}): McpWiring {
   const { config, gate, log, changes } = parts;
   const { clock } = gate;
   const { traces } = parts.telemetry;
-  const serverNames = config.mcpServers.map(({ name }) => name);
+  const isServer = (name: string) => servers.find(name) !== undefined;
   const counts =
-    parts.metrics?.mcp(serverNames, {
+    parts.metrics?.mcp(isServer, {
       sessions: () => legacy.sessions().length,
-      servers: () => servers.all().map((server) => gaugesOf(server, breakers.get(server.declared.name))),
+      servers: () => servers.all().map((server) => gaugesOf(server, policies.breakerOf(server.declared))),
       payloadFiles: () => payloads.count,
       droppedLogLines: () => parts.telemetry.files?.dropped() ?? 0,
       droppedSpans: () => traces?.exporter.dropped() ?? 0,
@@ -96,18 +99,9 @@ export function wireMcp(parts: McpParts, replace: ReplaceMcp = {}): McpWiring {
   const { servers, close: closeServers } = wireServers(parts, counts);
   const watchCaller = createCallerWatch({ clock, changes, keys: gate.keys, openRequests: parts.openRequests });
   const builtIn = wireBuiltIn(parts);
-  const filters = filtersOf(config.mcpServers);
-  for (const [server, own] of filters) {
-    own.check().then(
-      (broken) =>
-        broken.forEach((problem) =>
-          log.error({ server, ...problem }, "a response filter is broken: its tool answers errors"),
-        ),
-      (err: unknown) => log.error({ server, err }, "response filters could not be checked"),
-    );
-  }
+  const policies = createServerPolicies(steadyClock, log);
+  for (const server of config.mcpServers) policies.filtersOf(server);
   const callLimits = createCallLimits();
-  const breakers = breakersOf(config.mcpServers, steadyClock);
   const payloads = createPayloadStore({
     ...config.gateway.payloads,
     maxTotalBytes: PAYLOAD_MAX_TOTAL_BYTES,
@@ -122,13 +116,13 @@ export function wireMcp(parts: McpParts, replace: ReplaceMcp = {}): McpWiring {
     listTimeoutMs: LIST_TIMEOUT_MS,
     policy: createCallPolicy([
       payloadGuard(payloads),
-      filterGuard(filters),
+      filterGuard(policies),
       limitGuard(callLimits),
-      breakerGuard(breakers),
+      breakerGuard(policies),
     ]),
     rounds: createRounds(),
     observe: observeRequests(parts.telemetry, counts),
-    isFiltered: (server, tool) => filters.get(server)?.has(tool) ?? false,
+    isFiltered: (server, tool) => policies.filtersOf(server)?.has(tool) ?? false,
     ended: (conversation) => callLimits.forget(conversation.principalUid, conversation.key),
     admit({ live }: Caller, isUse) {
       if (live === null) return null;
@@ -170,13 +164,19 @@ export function wireMcp(parts: McpParts, replace: ReplaceMcp = {}): McpWiring {
   const endpoint = observeEndpoint(bare, {
     tracer: traces?.tracer ?? null,
     metrics: parts.metrics ?? null,
-    servers: new Set(serverNames),
+    isServer,
   });
 
   return {
     endpoint,
     servers,
     sessions: () => legacy.sessions(),
+    reload(declared) {
+      for (const gone of servers.replace(declared)) policies.forget(gone);
+      for (const server of declared) policies.filtersOf(server);
+      legacy.renew();
+      modern.renew();
+    },
     drain() {
       legacy.drain();
       modern.close();
@@ -186,7 +186,7 @@ export function wireMcp(parts: McpParts, replace: ReplaceMcp = {}): McpWiring {
       legacy.close();
       modern.close();
       payloads.close();
-      await Promise.all([closeServers(), ...[...filters.values()].map((filter) => filter.close())]);
+      await Promise.all([closeServers(), policies.close()]);
     },
   };
 }

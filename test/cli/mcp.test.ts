@@ -124,7 +124,7 @@ describe("bifrost mcp add", () => {
     const command = ["npx", "-y", "@modelcontextprotocol/server-everything"];
     const added = await sandbox.run(["mcp", "add", "everything", "-c", "a.toml", "--env", "X=1", "--", ...command]);
     expect(added.code, added.stderr).toBe(0);
-    expect(added.stdout).toContain("Restart the gateway");
+    expect(added.stdout).toContain("bifrost reload");
     expect(readFileSync(file("a.toml"), "utf8")).toMatch(/^# my gateway\n/);
     expect(statSync(file("a.toml")).mode & 0o777).toBe(0o640);
     const checked = await sandbox.run(["config", "check", "-c", "a.toml", "--json"]);

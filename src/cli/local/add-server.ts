@@ -31,8 +31,8 @@ export function addServer(
   for (const warning of config.warnings) output.note(`warning: ${warning}`);
   output.done(
     `${existing === null ? "Made" : "Changed"} ${given}: added the MCP server ${name}.\n` +
-      `Restart the gateway to use it, at /mcp/${name} and with all others at /mcp.`,
-    { file: given, server: name, added: true, restart_needed: true },
+      `A running gateway takes it over with \`bifrost reload\`, at /mcp/${name} and with all others at /mcp.`,
+    { file: given, server: name, added: true, reload_needed: true },
   );
 }
 

@@ -1,11 +1,8 @@
-import type { DeclaredMcpServer } from "../../config/model.ts";
-import type { Clock } from "../../core/clock.ts";
 import type { Reply } from "../../jsonrpc/message.ts";
-import { type Breaker, createBreaker } from "../../mcp-policy/breaker.ts";
 import type { CallLimits } from "../../mcp-policy/call-limits.ts";
 import type { PayloadStore } from "../../mcp-policy/payload-store.ts";
-import { createResponseFilters, type ResponseFilters } from "../../mcp-policy/response-filter.ts";
 import type { CallGuard, CallWatch, ToolCall } from "./call-policy.ts";
+import type { ServerPolicies } from "./server-policies.ts";
 
 /** For guards that have nothing to say about the reply. */
 const AS_IT_IS: CallWatch = { answered: (reply) => reply, failed: () => undefined };
@@ -24,17 +21,11 @@ export function limitGuard(limits: CallLimits): CallGuard {
   };
 }
 
-/** One breaker per server, for all callers. */
-export function breakersOf(servers: readonly DeclaredMcpServer[], clock: Clock): ReadonlyMap<string, Breaker> {
-  return new Map(servers.map(({ name, breaker }) => [name, createBreaker({ server: name, ...breaker, clock })]));
-}
-
 /** Holds back calls to a server that said it is asked too often. */
-export function breakerGuard(breakers: ReadonlyMap<string, Breaker>): CallGuard {
+export function breakerGuard({ breakerOf }: Pick<ServerPolicies, "breakerOf">): CallGuard {
   return {
     begin({ server }) {
-      const attempt = breakers.get(server.name)?.admit();
-      if (!attempt) return AS_IT_IS;
+      const attempt = breakerOf(server).admit();
       return {
         answered(reply) {
           attempt.answered(reply);
@@ -47,17 +38,11 @@ export function breakerGuard(breakers: ReadonlyMap<string, Breaker>): CallGuard 
 }
 
 /** jq programs over the results of tools. What a filter fails at is withheld. */
-export function filterGuard(filters: ReadonlyMap<string, ResponseFilters>): CallGuard {
+export function filterGuard({ filtersOf }: Pick<ServerPolicies, "filtersOf">): CallGuard {
   return changingResults(({ server, tool }) => {
-    const own = filters.get(server.name);
+    const own = filtersOf(server);
     return own?.has(tool) ? (result) => own.apply(tool, result) : null;
   });
-}
-
-/** The filters of each server that has any. */
-export function filtersOf(servers: readonly DeclaredMcpServer[]): ReadonlyMap<string, ResponseFilters> {
-  const filtered = servers.filter(({ responseFilters }) => Object.keys(responseFilters).length > 0);
-  return new Map(filtered.map((server) => [server.name, createResponseFilters(server.responseFilters)]));
 }
 
 /** Long results become files. */

@@ -1,3 +1,4 @@
+import type { DeclaredMcpServer } from "../../config/model.ts";
 import { GatewayError } from "../../core/errors.ts";
 import type { Admission } from "../../gate/admit.ts";
 import { RPC } from "../../jsonrpc/codes.ts";
@@ -26,7 +27,7 @@ export interface ServerBackendDeps {
   readonly policy: CallPolicy;
   readonly rounds: Rounds;
   /** Whether results of this tool are filtered: it is listed without `outputSchema`, which they need not match. */
-  isFiltered(server: string, tool: string): boolean;
+  isFiltered(server: DeclaredMcpServer, tool: string): boolean;
   /** A conversation of a session is over. */
   ended(conversation: Conversation): void;
   /** A place in the caller's limits, and one use where `isUse`. Null: nothing is limited. @throws GatewayError */
@@ -158,13 +159,11 @@ export function createServerBackend(
     return forward(request, server.declared.toolTimeoutMs, USES.has(method) ? "use" : "rate");
   }
 
-  const isFiltered = (tool: string) => hasFilters && deps.isFiltered(serverName, tool);
+  const isFiltered = (tool: string) => hasFilters && deps.isFiltered(server.declared, tool);
 
   /** The Tool object as this gateway can keep what it promises. */
   function offered(tool: string, element: JsonText): JsonText {
-    return hasFilters && deps.isFiltered(serverName, tool)
-      ? withMembers(element, { outputSchema: undefined })
-      : element;
+    return isFiltered(tool) ? withMembers(element, { outputSchema: undefined }) : element;
   }
 
   return {

@@ -51,6 +51,8 @@ export interface LegacyClients {
   handleGet(request: IncomingMessage, response: ServerResponse, caller: Caller, target: Target): void;
   /** Ends the session. @throws GatewayError */
   handleDelete(request: IncomingMessage, response: ServerResponse, caller: Caller, target: Target): void;
+  /** Other servers are served from now on: sessions are taken up again with their next request. Calls that run go on. */
+  renew(): void;
   /** Ends the streams that would stay open for ever; calls go on. */
   drain(): void;
   close(): void;
@@ -165,7 +167,7 @@ export function createLegacyClients(deps: LegacyDeps): LegacyClients {
         ask: (request, signal) => session.ask(request, answer, signal),
       });
     } finally {
-      session.calls.delete(message.id);
+      session.callEnded(message.id);
     }
   }
 
@@ -237,6 +239,7 @@ export function createLegacyClients(deps: LegacyDeps): LegacyClients {
     },
 
     sessions: () => [...sessions.all()].map(({ caller }) => caller),
+    renew: () => sessions.renew(),
     drain: () => sessions.stopListening(),
     close() {
       clearInterval(sweeper);

@@ -18,6 +18,8 @@ export interface SessionStore {
   sweep(): void;
   /** Ends the streams that belong to no request. */
   stopListening(): void;
+  /** Lets go of all sessions, each when its calls have ended: the next request with its id takes it up again. */
+  renew(): void;
   endAll(): void;
   all(): Iterable<Session>;
 }
@@ -27,12 +29,17 @@ export function createSessionStore(limits: SessionLimits, now: () => number): Se
   const sessions = new Map<string, Session>();
   const ofPrincipal = new Map<string, Map<string, Session>>();
 
-  function end(session: Session): void {
-    if (!sessions.delete(session.id)) return;
+  function forget(session: Session): boolean {
+    if (sessions.get(session.id) !== session) return false;
+    sessions.delete(session.id);
     const own = ofPrincipal.get(session.principalUid);
     own?.delete(session.id);
     if (own?.size === 0) ofPrincipal.delete(session.principalUid);
-    session.end();
+    return true;
+  }
+
+  function end(session: Session): void {
+    if (forget(session)) session.end();
   }
 
   function makeRoom(among: ReadonlyMap<string, Session>): void {
@@ -73,6 +80,12 @@ export function createSessionStore(limits: SessionLimits, now: () => number): Se
     },
     stopListening() {
       for (const session of sessions.values()) session.stopListening();
+    },
+    renew() {
+      for (const session of [...sessions.values()]) {
+        forget(session);
+        session.retire();
+      }
     },
     endAll() {
       for (const session of [...sessions.values()]) end(session);

@@ -65,6 +65,10 @@ export interface Session {
   /** Runs `stop` when the session ends, or at once where it has. */
   onEnd(stop: () => void): void;
   end(): void;
+  /** Ends it as soon as no call runs, and tells the client to look at all lists again. */
+  retire(): void;
+  /** To be called when a call has ended. */
+  callEnded(id: IdText): void;
 }
 
 /** What a client must have declared to be asked (2025-11-25, Client Features). */
@@ -98,6 +102,7 @@ export function createSession(facts: {
   let watch: Watch | null = null;
   let questionCount = 0;
   let hasEnded = false;
+  let isRetired = false;
   const stops: (() => void)[] = [];
 
   const unsolicited: Outlet = {
@@ -217,14 +222,29 @@ export function createSession(facts: {
       if (hasEnded) stop();
       else stops.push(stop);
     },
-    end() {
-      hasEnded = true;
-      for (const stop of stops.splice(0)) stop();
-      for (const call of calls.values()) call.cancel();
-      for (const settle of [...questions.values()]) settle(errorReply(RPC.serverError, "The session has ended"));
-      for (const stream of streams.values()) stream.finish();
-      watch?.close();
-      void backend.close();
+    callEnded(id) {
+      calls.delete(id);
+      if (isRetired && calls.size === 0) end();
     },
+    retire() {
+      isRetired = true;
+      for (const part of ["tools", "prompts", "resources"])
+        unsolicited.send(notificationText(`notifications/${part}/list_changed`, undefined));
+      listening?.finish();
+      listening = null;
+      if (calls.size === 0) end();
+    },
+    end,
   };
+
+  function end(): void {
+    if (hasEnded) return;
+    hasEnded = true;
+    for (const stop of stops.splice(0)) stop();
+    for (const call of calls.values()) call.cancel();
+    for (const settle of [...questions.values()]) settle(errorReply(RPC.serverError, "The session has ended"));
+    for (const stream of streams.values()) stream.finish();
+    watch?.close();
+    void backend.close();
+  }
 }

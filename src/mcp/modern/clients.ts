@@ -63,6 +63,8 @@ export interface ModernClients {
   handle(inbound: InboundMessage, message: ModernMessage): Promise<void>;
   /** Ends subscriptions with their results and cancels suspended calls. Running requests are answered. */
   close(): void;
+  /** Other servers are served from now on: ends subscriptions with their results, so that clients subscribe anew. */
+  renew(): void;
 }
 
 /** Requests of earlier revisions, which 2026-07-28 has not: they are unknown here, whatever the server would say. */
@@ -132,6 +134,7 @@ export function createModernClients(deps: ModernClientsDeps): ModernClients {
       notify(inbound, message);
     },
 
+    renew: () => listens.endAll(),
     close() {
       clearInterval(timer);
       listens.close();

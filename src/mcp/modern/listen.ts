@@ -38,6 +38,9 @@ export function createListenStreams(limits: ListenLimits) {
   /** The ways to end the open streams, by principal. */
   const streams = new Map<string, Set<() => void>>();
   let total = 0;
+  const endAll = () => {
+    for (const own of streams.values()) for (const end of own) end();
+  };
   let closed = false;
 
   const register = (principal: string, end: () => void) => {
@@ -113,10 +116,12 @@ export function createListenStreams(limits: ListenLimits) {
       }
     },
 
-    /** Ends all streams with their results, and opens no more. */
+    /** Ends all streams with their results. */
+    endAll,
+    /** The same, and opens no more. */
     close(): void {
       closed = true;
-      for (const own of streams.values()) for (const end of own) end();
+      endAll();
     },
   };
 }

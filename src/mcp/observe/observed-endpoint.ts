@@ -12,18 +12,18 @@ export function observeEndpoint(
   deps: {
     readonly tracer: Tracer | null;
     readonly metrics: Pick<Metrics, "request"> | null;
-    /** Names of the configured servers: what else a path says is no label. */
-    readonly servers: ReadonlySet<string>;
+    /** Whether a server of that name is configured: what else a path says is no label. */
+    isServer(name: string): boolean;
   },
 ): McpEndpoint {
-  const { tracer, metrics, servers } = deps;
+  const { tracer, metrics, isServer } = deps;
   if (!tracer && !metrics) return endpoint;
   return {
     close: () => endpoint.close(),
     handle(request, response) {
       if (request.method === "GET") return endpoint.handle(request, response);
       const startedAt = performance.now();
-      const server = serverIn(request.url ?? "", servers);
+      const server = serverIn(request.url ?? "", isServer);
       const { traceparent } = request.headers;
       const span =
         tracer?.root("gateway.request", typeof traceparent === "string" ? traceparent : undefined, {
@@ -46,7 +46,7 @@ export function observeEndpoint(
   };
 }
 
-function serverIn(url: string, servers: ReadonlySet<string>): string | null {
+function serverIn(url: string, isServer: (name: string) => boolean): string | null {
   const target = parseMcpPath(url);
-  return target?.kind === "routed" && servers.has(target.server) ? target.server : null;
+  return target?.kind === "routed" && isServer(target.server) ? target.server : null;
 }

@@ -15,6 +15,8 @@ export interface Telemetry {
   readonly files: LogFiles | null;
   /** Null where no collector is configured. */
   readonly traces: Traces | null;
+  /** The secrets of a changed configuration. */
+  learn(config: Config): void;
   /** What is written to stderr of a line of the log; the same goes into mcp-gateway.log. */
   onLogLine(line: string): string;
   /** Writes what is left. Never rejects. */
@@ -38,7 +40,10 @@ export function openTelemetry(
   },
 ): Telemetry {
   const redactor = createRedactor();
-  for (const secret of secretsOf(config, deps.masterKeys)) redactor.keep(secret);
+  const learn = (from: Config) => {
+    for (const secret of secretsOf(from, deps.masterKeys)) redactor.keep(secret);
+  };
+  learn(config);
   const { logDir: dir, logPayloads } = config.gateway;
   const files =
     dir === null
@@ -55,6 +60,7 @@ export function openTelemetry(
     redactor,
     files,
     traces,
+    learn,
     onLogLine(line) {
       const safe = redactor.redact(line);
       if (files) mirror(files, safe);
