@@ -51,7 +51,7 @@ function repeat(
 beforeAll(async () => {
   remote = await scriptedServer(repeat);
   const { origin } = new URL(remote.url);
-  const chatty = join(import.meta.dirname, "chatty-server.mjs");
+  const chatty = new URL("chatty-server.mjs", import.meta.url).pathname;
   const config = {
     gateway: { agent_id: SECRETS.agent, log_dir: "logs" },
     metrics: { enabled: true, public: true },
