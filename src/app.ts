@@ -232,7 +232,10 @@ async function build(config: Config, replace: Replace, opened: AsyncDisposableSt
     ...credentialRoutes(writes),
     ...serviceRoutes({ ...writes, keysIn: (trx) => createKeyStore(trx) }),
     ...keyRoutes({ ...keyWrites, rotationGraceMs: config.keys.rotationGraceMs }),
-    ...mcpServerRoutes({ servers: async () => (config.mcp.enabled ? mcp.servers() : null) }),
+    ...mcpServerRoutes({
+      servers: async () => (config.mcp.enabled ? mcp.servers() : null),
+      redact: (text) => telemetry.redactor.redact(text),
+    }),
     ...auditRoutes({ db }),
   ];
   const denials = createDenialRecorder({ audit: createAuditLog(db, keyring, clock), log });

@@ -11,6 +11,8 @@ import type { Page, PageRequest } from "../storage/page.ts";
 export interface McpServerRouteDeps {
   /** Null while no server is configured. */
   servers(): Promise<Pick<McpServers, "all"> | null>;
+  /** Takes secrets out: the last words of a process that died may hold what it was given. */
+  redact(text: string): string;
 }
 
 const ServerBody = z
@@ -67,7 +69,7 @@ export function mcpServerRoutes(deps: McpServerRouteDeps): Route[] {
           return access === null ? [] : [{ server, access }];
         });
         const inFull = isAllowed(principal, "services:write");
-        return listReply(pageOf(visible, pageRequest(query)), (entry) => toBody(entry, inFull));
+        return listReply(pageOf(visible, pageRequest(query)), (entry) => toBody(entry, inFull ? deps.redact : null));
       },
     }),
   ];
@@ -90,7 +92,8 @@ function pageOf(servers: readonly Visible[], { limit, after }: PageRequest): Pag
   return { items, next: rest.length > limit && last ? { createdAtMs: 0, uid: nameOf(last) } : null };
 }
 
-function toBody({ server, access }: Visible, inFull: boolean): ServerBody {
+/** @param redact null: only the title of the last error is shown */
+function toBody({ server, access }: Visible, redact: McpServerRouteDeps["redact"] | null): ServerBody {
   const { name, transport, tools } = server.declared;
   const status = server.status();
   const { lastError } = status;
@@ -108,7 +111,7 @@ function toBody({ server, access }: Visible, inFull: boolean): ServerBody {
     last_error: lastError && {
       code: lastError.code,
       // The whole may name hosts and paths.
-      message: inFull ? lastError.message : ERRORS[lastError.code].title,
+      message: redact ? redact(lastError.message) : ERRORS[lastError.code].title,
       at: toIso(lastError.atMs),
     },
     next_try_at: toIsoOrNull(status.nextTryAtMs),
