@@ -48,3 +48,20 @@ it("the state of servers, sessions and files is looked up when metrics are read"
     expect(shown.split("\n").filter((one) => one === line)).toHaveLength(2);
   }
 });
+
+it("a server that is not configured any more is not shown", async () => {
+  const metrics = createMetrics({ requests: () => 0 });
+  let names = ["old"];
+  metrics.mcp((name) => names.includes(name), {
+    sessions: () => 0,
+    servers: () => names.map((server) => ({ server, isUp: true, links: 0, processes: 0, breaker: "closed" as const })),
+    payloadFiles: () => 0,
+    droppedLogLines: () => 0,
+    droppedSpans: () => 0,
+  });
+  expect((await metrics.render()).text).toContain('bifrost_mcp_server_up{server="old"} 1');
+  names = ["new"];
+  const { text } = await metrics.render();
+  expect(text).toContain('bifrost_mcp_server_up{server="new"} 1');
+  expect(text).not.toContain('server="old"');
+});

@@ -119,6 +119,8 @@ function addGauges(registry: Registry, gauges: McpGauges): void {
         labelNames: ["server"],
         registers: [],
         collect() {
+          // A server that a reload removed is shown no more.
+          this.reset();
           for (const server of gauges.servers()) this.labels(server.server).set(value(server));
         },
       }),
