@@ -102,6 +102,9 @@ function serveStdio() {
     for (const one of before(message) ?? []) process.stdout.write(`${one}\n`);
     const body = await reply(message);
     if (body !== undefined) process.stdout.write(`${body}\n`);
+    if (message.params?.name !== "flood-later") return;
+    for (const one of flood()) process.stdout.write(`${one}\n`);
+    process.stdout.write("\n", () => heard("flooded"));
   });
 }
 
@@ -114,6 +117,7 @@ function serveHttp() {
       return void response.writeHead(200, { "content-type": "text/event-stream" }).flushHeaders();
     if (request.method === "DELETE") {
       sessions.delete(session);
+      heard("session ended");
       return void response.writeHead(200).end();
     }
     let body = "";
@@ -127,7 +131,8 @@ function serveHttp() {
     if (earlier) {
       response.writeHead(200, { "content-type": "text/event-stream" });
       for (const one of earlier) response.write(`data: ${one}\n\n`);
-      return void response.end(`data: ${await reply(message)}\n\n`);
+      const last = await reply(message);
+      return void response.end(`data: ${last}\n\n`, () => heard(`${message.params.name}ed`));
     }
     const headers = { "content-type": "application/json" };
     if (message.method === "initialize") {
