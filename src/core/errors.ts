@@ -240,7 +240,8 @@ export const ERRORS = {
     status: 504,
     rpc: 5040,
     title: "the upstream did not answer in time",
-    remedy: "Raise the service's `timeouts.headers_ms`, `idle_ms` or `total_ms`, or check the upstream.",
+    remedy:
+      "Check the upstream, or raise the service's `timeouts.headers_ms`, `idle_ms` or `total_ms`; of an MCP server `tool_timeout`.",
   },
   "upstream.too_large": {
     status: 502,

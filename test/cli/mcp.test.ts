@@ -9,8 +9,16 @@ describe("bifrost mcp against a gateway", () => {
   const run = (...args: string[]) => sandbox.run([...args, "--url", gateway.url]);
 
   beforeAll(async () => {
-    writeFileSync(join(sandbox.dir, "gateway.toml"), '[servers.remote]\nurl = "http://127.0.0.1:9/mcp"\n');
-    gateway = await sandbox.serve(["-c", "gateway.toml"]);
+    const everything = join(
+      import.meta.dirname,
+      "../../node_modules/@modelcontextprotocol/server-everything/dist/index.js",
+    );
+    const servers = {
+      remote: { url: "http://127.0.0.1:9/mcp" },
+      everything: { command: process.execPath, args: [everything] },
+    };
+    writeFileSync(join(sandbox.dir, "gateway.json"), JSON.stringify({ mcpServers: servers }));
+    gateway = await sandbox.serve(["-c", "gateway.json"]);
     const person = ["--name", "Ada", "--email", "ada@example.com"];
     const setup = await run("setup", "--token", gateway.setup_token ?? "", ...person);
     expect(setup.code, setup.stderr).toBe(0);
@@ -18,7 +26,10 @@ describe("bifrost mcp against a gateway", () => {
   afterAll(() => sandbox.remove());
 
   it("lists the configured servers", async () => {
-    expect((await run("mcp", "list", "--json")).json).toMatchObject([{ name: "remote", transport: "http" }]);
+    expect((await run("mcp", "list", "--json")).json).toMatchObject([
+      { name: "everything", transport: "stdio" },
+      { name: "remote", transport: "http" },
+    ]);
     const shown = await run("mcp", "list");
     expect(shown.stdout).toMatch(/remote +│? *http/);
   });
@@ -52,6 +63,15 @@ describe("bifrost mcp against a gateway", () => {
     const issued = await run("mcp", "call", "bifrost", "request_key", "service_name=none");
     expect(issued.code).not.toBe(0);
     expect(issued.stdout + issued.stderr).toMatch(/no such service/i);
+  });
+
+  it("says how numbers are written where a tool refuses one that was sent as text", async () => {
+    const refused = await run("mcp", "call", "everything", "get-sum", "a=1", "b:=2");
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain("write name:=json");
+    const right = await run("mcp", "call", "everything", "get-sum", "a:=1", "b:=2");
+    expect(right).toMatchObject({ code: 0, stderr: "" });
+    expect(right.stdout).toContain("is 3");
   });
 
   it("says who it is not, with the code of the gateway", async () => {

@@ -159,8 +159,12 @@ async function callTool(
   const params = `{"name":${JSON.stringify(tool)},"arguments":${text}}`;
   const result = await clientOf(context, server, flags).request("tools/call", params, tool);
   context.output.done(resultText(result), result);
-  // The result says why; nothing is added to it.
-  if (result["isError"] === true) throw new CliFailure(EXIT.failure, "");
+  if (result["isError"] !== true) return;
+  const unquoted = pairs.find((pair) => /^[^=]*[^=:]=(?:-?\d+(?:\.\d+)?|true|false|null|[[{].*)$/s.test(pair));
+  if (unquoted !== undefined)
+    context.output.note("name=value sends text; for numbers, true, false, lists and objects write name:=json");
+  // The result says why.
+  throw new CliFailure(EXIT.failure, "");
 }
 
 function clientOf(context: Context, server: string | null, flags: McpFlags) {

@@ -90,7 +90,7 @@ function textOf({ url, setupToken, generated, servers }: Started): string {
     ...(servers.length === 0
       ? []
       : [
-          `MCP: ${url}/mcp has all servers, ${url}/mcp/NAME one: ${servers.slice(0, MAX_NAMED).join(", ")}${servers.length > MAX_NAMED ? ", …" : ""}`,
+          `MCP: ${url}/mcp for all servers, ${url}/mcp/NAME for one of ${servers.slice(0, MAX_NAMED).join(", ")}${servers.length > MAX_NAMED ? ", …" : ""}`,
         ]),
     ...(generated === null
       ? []
