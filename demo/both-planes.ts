@@ -118,7 +118,7 @@ export async function demonstrateBothPlanes({ url, agentId, upstream, weather, m
 
   title("The operator looks at the servers");
   const servers = (await (await manage("GET", "/v1/mcp/servers")).json()) as Record<string, unknown>[];
-  for (const { name, transport, state, revision, tools } of servers)
+  for (const { name, transport, state, revision, tools_offered: tools } of servers)
     operator(
       `${String(name)}: ${String(transport)}, ${String(state)}, revision ${String(revision)}, ${String(tools)} tools`,
     );
