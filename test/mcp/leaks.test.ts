@@ -1,10 +1,5 @@
-import { request } from "node:http";
+import { request, ServerResponse } from "node:http";
 import { queryObjects } from "node:v8";
-import {
-  PerRequestHTTPServerTransport,
-  Server,
-  WebStandardStreamableHTTPServerTransport,
-} from "@modelcontextprotocol/server";
 import { expect, it } from "vitest";
 import { startMcpEndpoint, type TestMcpEndpoint } from "../support/mcp-endpoint.ts";
 
@@ -14,14 +9,16 @@ const MODERN_META = {
   "io.modelcontextprotocol/clientCapabilities": {},
 };
 
-/** Some of it takes several collections: a Request holds its signal weakly. */
+/** Some of it takes several collections: a signal is held weakly. */
 const POLL = { timeout: 20_000, interval: 100 };
 
-/** Objects of the SDK that are made per message. Counting them collects garbage first. */
-function alive() {
-  return [Server, PerRequestHTTPServerTransport, WebStandardStreamableHTTPServerTransport].map((made) =>
-    queryObjects(made, { format: "count" }),
-  );
+/** What each message has of its own. Counting collects garbage first. */
+const PER_MESSAGE = [ServerResponse, AbortController];
+/** Open connections keep what their last message had. */
+const KEPT = 20;
+
+function alive(): number {
+  return PER_MESSAGE.reduce((sum, made) => sum + queryObjects(made, { format: "count" }), 0);
 }
 
 function message({ secrets }: TestMcpEndpoint, method: string, params: Record<string, unknown>, modern: boolean) {
@@ -45,7 +42,7 @@ async function abandon(url: string, { method, headers, body }: ReturnType<typeof
   await left;
 }
 
-it.each([false, true])("no SDK object outlives an answered or refused message (2026 era: %s)", async (modern) => {
+it.each([false, true])("nothing of it outlives an answered or refused message (2026 era: %s)", async (modern) => {
   await using gateway = await startMcpEndpoint();
   const before = alive();
   for (let round = 0; round < 50; round++) {
@@ -61,11 +58,11 @@ it.each([false, true])("no SDK object outlives an answered or refused message (2
       await reply.text();
     }
   }
-  await expect.poll(alive, POLL).toEqual(before);
+  await expect.poll(alive, POLL).toBeLessThanOrEqual(before + KEPT);
 });
 
 it.each([false, true])(
-  "no SDK object outlives a client that left while its tool ran (2026 era: %s)",
+  "nothing of a call outlives a client that left while its tool ran (2026 era: %s)",
   async (modern) => {
     let onStart = () => {};
     const stuck: PromiseWithResolvers<void>[] = [];
@@ -78,13 +75,13 @@ it.each([false, true])(
       },
     });
     const before = alive();
-    for (let round = 0; round < 20; round++) {
+    for (let round = 0; round < 60; round++) {
       const started = new Promise<void>((resolve) => (onStart = resolve));
       const call = message(gateway, "tools/call", { name: "request_key", arguments: { service_name: "echo" } }, modern);
       await abandon(gateway.url, call, started);
     }
     // The tool's own work may go on (a key that is being written is written); its end must free everything.
     for (const wait of stuck.splice(0)) wait.resolve();
-    await expect.poll(alive, POLL).toEqual(before);
+    await expect.poll(alive, POLL).toBeLessThanOrEqual(before + KEPT);
   },
 );
