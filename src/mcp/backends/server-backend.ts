@@ -106,7 +106,7 @@ export function createServerBackend(
     const settle = await policy.begin(call, request.params);
     try {
       const reply = await forward(request, policy.timeoutMs(call), isFurtherRound ? "free" : "use");
-      if (request.passInputRequired) deps.rounds.note(owner, reply);
+      if (request.passInputRequired) deps.rounds.note(owner, request.params, reply);
       return await settle.answered(reply);
     } catch (failure) {
       settle.failed(failure);

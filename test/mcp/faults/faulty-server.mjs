@@ -41,6 +41,8 @@ const tools = {
     await released();
     return text("reported");
   },
+  long: () => text("long ".repeat(1_000)),
+  busy: () => ({ ...text("API rate limit exceeded"), isError: true }),
   fail: () => ({ ...text("failed as asked"), isError: true }),
   die: () => void process.kill(process.pid, "SIGKILL"),
   garbage: () => GARBAGE,
