@@ -13,7 +13,7 @@ import {
 import { declareServer } from "../fixtures/declare.ts";
 
 /** A tool that answers nothing is given up after this time. */
-export const TOOL_TIMEOUT_MS = 1_500;
+export const TOOL_TIMEOUT_MS = 3_000;
 
 export const ERAS = ["2025", "2026"] as const;
 export type EraName = (typeof ERAS)[number];
