@@ -41,7 +41,9 @@ First steps:
 /** All commands. Nothing runs before it is parsed; problems of the arguments are thrown as CommanderError. */
 export function createProgram(terminal: Terminal): Command {
   const program = new Command("bifrost")
-    .description("Self-hosted agent gateway: virtual keys, a credential-injecting proxy and many MCP servers behind one address.")
+    .description(
+      "Self-hosted agent gateway: virtual keys, a credential-injecting proxy and many MCP servers behind one address.",
+    )
     .version(VERSION, "-V, --version", "print the version")
     .option("--url <address>", "address of the gateway")
     .option("--org <id>", "organization, for users who belong to several")
