@@ -15,7 +15,14 @@ const entry = existsSync(source) ? source : compiled;
 
 // What a gateway that streams needs of V8 and malloc: measured under load, 136 MiB instead of 184, at the same speed
 // (docs/decisions/0013-memory.md). Only for `serve`; what NODE_OPTIONS or the environment already say wins.
-const MEMORY_FLAGS = ["--max-semi-space-size=8", "--max-old-space-size=512", "--heap-growing-percent=20"];
+// One helper thread of V8: on few cores the collectors' threads take the time of the one that answers, and the slowest
+// answers became three times as slow.
+const MEMORY_FLAGS = [
+  "--max-semi-space-size=8",
+  "--max-old-space-size=512",
+  "--heap-growing-percent=20",
+  "--v8-pool-size=1",
+];
 const MALLOC_ARENAS = "2";
 
 const isNewEnough = Number(process.versions.node.split(".")[0]) >= 24;

@@ -7,7 +7,7 @@ export interface CallDeadline {
   readonly signal: AbortSignal;
   abort(reason: GatewayError): void;
   /** What ended it, if it was not the client. */
-  readonly reason: GatewayError | null;
+  reason(): GatewayError | null;
   /** The clock stands while the server waits for the client: people think slowly. */
   whileAsking(ask: (request: ServerRequest, signal: AbortSignal) => Promise<Reply>): typeof ask;
   /** To be called when the call is over. */
@@ -47,9 +47,7 @@ export function createCallDeadline(client: AbortSignal | undefined, timeoutMs: n
   return {
     signal: controller.signal,
     abort,
-    get reason() {
-      return reason;
-    },
+    reason: () => reason,
     whileAsking: (ask) => async (request, signal) => {
       if (asking++ === 0) stop();
       try {

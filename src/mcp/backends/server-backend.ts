@@ -47,9 +47,9 @@ export interface ServerBackend extends Backend {
   /** What it offers to this caller. @throws GatewayError */
   catalog(): Promise<Catalog>;
   /** What the server says of its use, where it is known already. */
-  readonly instructions: string | undefined;
+  instructions(): string | undefined;
   /** Whether the conversation has begun. */
-  readonly isOpen: boolean;
+  isOpen(): boolean;
   /** As `setLogLevel`, but begins no conversation: a server that is not needed yet hears of it when it is. */
   useLogLevel(level: string): Promise<void>;
 }
@@ -137,7 +137,7 @@ export function createServerBackend(
         onRequest: deadline.whileAsking(request.onRequest),
       });
     } catch (failure) {
-      throw deadline.reason ?? failure;
+      throw deadline.reason() ?? failure;
     } finally {
       deadline.clear();
       forget();
@@ -168,12 +168,8 @@ export function createServerBackend(
 
   return {
     name: serverName,
-    get instructions() {
-      return server.status().hello?.instructions;
-    },
-    get isOpen() {
-      return known !== null;
-    },
+    instructions: () => server.status().hello?.instructions,
+    isOpen: () => known !== null,
     async useLogLevel(wanted) {
       level = wanted;
       if (known) await known.setLogLevel(wanted);

@@ -191,7 +191,7 @@ export function createUnifiedBackend({ servers, builtIn, names, log, listTimeout
     },
 
     async notify(method, params) {
-      await Promise.all(servers.filter(({ isOpen }) => isOpen).map((server) => server.notify(method, params)));
+      await Promise.all(servers.filter((server) => server.isOpen()).map((server) => server.notify(method, params)));
     },
 
     async setLogLevel(level) {
@@ -215,9 +215,10 @@ export function createUnifiedBackend({ servers, builtIn, names, log, listTimeout
 
 /** The gateway's own, then each server's under its name. They end up in a model's context, so each is cut. */
 function allInstructions(own: string | undefined, servers: readonly ServerBackend[]): string {
-  const others = servers.flatMap(({ name, instructions }) =>
-    instructions ? [`Tools ${unifiedName(name, "*")}: ${instructions.slice(0, MAX_INSTRUCTIONS)}`] : [],
-  );
+  const others = servers.flatMap((server) => {
+    const text = server.instructions();
+    return text ? [`Tools ${unifiedName(server.name, "*")}: ${text.slice(0, MAX_INSTRUCTIONS)}`] : [];
+  });
   return [own ?? "", ...others].join("\n\n");
 }
 

@@ -10,7 +10,7 @@ import type { Outlet } from "./session.ts";
 export interface Answer extends Outlet {
   /** The reply, and the end of the answer. */
   finish(message: JsonText): void;
-  readonly isStream: boolean;
+  isStream(): boolean;
   /**
    * To be called at intervals. An answer that was silent for a whole interval becomes a stream: intermediaries cut
    * connections that say nothing, and from then on the client may come back for the rest.
@@ -35,9 +35,7 @@ export function createAnswer(response: ServerResponse, openStream: (() => EventS
   }
 
   return {
-    get isStream() {
-      return stream !== null;
-    },
+    isStream: () => stream !== null,
     send(message) {
       if (isFinished || !begin()) return false;
       stream?.send(message);

@@ -157,7 +157,7 @@ export function createLegacyClients(deps: LegacyDeps): LegacyClients {
     session.calls.set(message.id, { cancel: () => call.abort(), keepAlive: () => answer.keepAlive() });
     // Without a stream nobody can come back for the reply (2025-11-25, Resumability): what nobody will read is ended.
     inbound.response.once("close", () => {
-      if (!inbound.response.writableFinished && !answer.isStream) call.abort();
+      if (!inbound.response.writableFinished && !answer.isStream()) call.abort();
     });
     try {
       return await relay(inbound, message, session.backend, {
@@ -186,7 +186,7 @@ export function createLegacyClients(deps: LegacyDeps): LegacyClients {
         const openStream = session && acceptsEvents(request) ? () => session.openStream() : null;
         const answer = createAnswer(response, openStream);
         const reply = await handleMessage(inbound, message, session, answer).catch((thrown: unknown) => {
-          if (!answer.isStream) throw thrown;
+          if (!answer.isStream()) throw thrown;
           return refusalOf(thrown, { method: message.method, requestId, log: deps.log }).reply;
         });
         if (reply) answer.finish(responseText(message.id, reply));
@@ -249,7 +249,12 @@ export function createLegacyClients(deps: LegacyDeps): LegacyClients {
 }
 
 /** For messages whose sender waits for nothing but the status. */
-const NOWHERE: Answer = { send: () => false, finish: () => undefined, isStream: false, keepAlive: () => undefined };
+const NOWHERE: Answer = {
+  send: () => false,
+  finish: () => undefined,
+  isStream: () => false,
+  keepAlive: () => undefined,
+};
 
 /** Nobody can be asked without a session: the reply is all that the client hears. */
 async function callWithoutSession(

@@ -54,9 +54,7 @@ function openPost(onGone: () => void): Post {
     },
     waiting: {
       exchange: {
-        get open() {
-          return open;
-        },
+        isOpen: () => open,
         notify() {},
         keepAlive() {},
         answer(reply) {
@@ -153,7 +151,7 @@ function world() {
     );
     expect(found.findBadAnswer(answers)).toBeNull();
     suspended.take(state);
-    expect(suspended.find(state, tracked.call.binding)).toBeNull();
+    expect(suspended.find(state, tracked.call.binding())).toBeNull();
     const post = openPost(() => tracked.call.abandon());
     tracked.posts.push(post);
     found.resume(post.waiting, answers);
@@ -216,7 +214,7 @@ it("whatever clients, servers and time do and in whatever order: answers reach t
           for (const { principal, end } of [...watches])
             if (principal === PRINCIPALS[step.who]) end(new GatewayError("key.revoked"));
           for (const { call, signal, states } of calls)
-            if (signal?.aborted) for (const state of states) expect(suspended.find(state, call.binding)).toBeNull();
+            if (signal?.aborted) for (const state of states) expect(suspended.find(state, call.binding())).toBeNull();
         } else if (step.do === "advance") clock.advance(step.ms);
         else if (step.do === "tick") await tick();
         else {

@@ -73,7 +73,7 @@ export function openCall(parts: CallParts): Call {
   let gathering = false;
   let binding: string | undefined;
   let firstToken: JsonText | undefined;
-  let controller: AbortController | undefined;
+  const controller = new AbortController();
   let abandoned = false;
   let state: string | null = null;
   let unwatch: (() => void) | null = null;
@@ -82,9 +82,7 @@ export function openCall(parts: CallParts): Call {
 
   const call: Call = {
     principal: parts.principal,
-    get binding() {
-      return (binding ??= parts.bindingOf());
-    },
+    binding: () => (binding ??= parts.bindingOf()),
 
     start(first) {
       waiting = first;
@@ -118,7 +116,7 @@ export function openCall(parts: CallParts): Call {
       waiting?.done();
       waiting = null;
       outcome = null;
-      controller?.abort();
+      controller.abort();
       settleAll("the client did not answer");
     },
   };
@@ -128,12 +126,7 @@ export function openCall(parts: CallParts): Call {
     params: parts.params,
     headers: parts.headers,
     passInputRequired: true,
-    // Made when somebody looks at it, and most calls end without a reason to abort.
-    get signal() {
-      controller ??= new AbortController();
-      if (abandoned) controller.abort();
-      return controller.signal;
-    },
+    signal: controller.signal,
     onNotification: relay,
     onRequest: ask,
   };

@@ -197,7 +197,7 @@ export function createModernClients(deps: ModernClientsDeps): ModernClients {
         watchCaller: (end) => deps.watchCaller(inbound.caller, end),
         refuse: (reason) => refuse(reason).reply,
       });
-      if (!exchange.open) stop();
+      if (!exchange.isOpen()) stop();
     } catch (thrown) {
       const { reply, status, headers } = refuse(thrown);
       exchange.answer(reply, { status, headers });

@@ -8,7 +8,7 @@ import { statusOf } from "./results.ts";
 /** How one POST is answered. */
 export interface Exchange {
   /** False once it is answered, or the client is gone. */
-  readonly open: boolean;
+  isOpen(): boolean;
   /** Sends a notification before the answer, which makes the answer an event stream. Dropped once it is not open. */
   notify(notification: ServerNotification): void;
   /** Keeps proxies from closing a stream on which nothing happens. Nothing before the first notification. */
@@ -54,9 +54,7 @@ export function openExchange({ response, id, maxBufferedBytes, streams, onGone }
     if (streaming) streams.delete(exchange);
   };
   const exchange: Exchange = {
-    get open() {
-      return open;
-    },
+    isOpen: () => open,
 
     notify({ method, params }) {
       if (!open) return;

@@ -102,9 +102,9 @@ export function createListenStreams(limits: ListenLimits) {
       try {
         hello = await backend.hello();
         // The client may have gone, or the gateway begun to stop, while the server was asked.
-        if (exchange.open) watch = backend.watch(wanted, send);
+        if (exchange.isOpen()) watch = backend.watch(wanted, send);
         const granted = await watch?.granted;
-        if (!exchange.open || !granted) return stop;
+        if (!exchange.isOpen() || !granted) return stop;
         agreed = inBoth(wanted, granted);
         exchange.notify(marked(acknowledgment(agreed), id));
         for (const notification of early.splice(0)) send(notification);

@@ -14,7 +14,7 @@ export interface Suspendable {
   /** Whose limit it counts against. */
   readonly principal: string;
   /** Everything a retry must be equal in: principal, agent, target, method, parameters. */
-  readonly binding: string;
+  binding(): string;
   /** Nobody will come back: cancels the call upstream. Idempotent. */
   abandon(): void;
 }
@@ -76,7 +76,7 @@ export function createSuspendedCalls<Call extends Suspendable>(clock: Clock, lim
     find(state: string, binding: string): Call | null {
       sweep();
       const entry = entries.get(state);
-      return entry && entry.call.binding === binding ? entry.call : null;
+      return entry && entry.call.binding() === binding ? entry.call : null;
     },
 
     /** Ends a state that was found: a second retry with it finds nothing. */
