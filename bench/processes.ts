@@ -61,7 +61,7 @@ export async function start(command: readonly string[], options: StartOptions): 
   const [program, ...args] = pinned(options.core, command);
   const child = spawn(program, args, {
     stdio: ["ignore", "pipe", "pipe"],
-    env: options.env ?? process.env,
+    env: options.env ?? withoutSettings(process.env),
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   });
   let output = "";
@@ -147,4 +147,9 @@ export function pinSelf(core: number): void {
   for (const thread of readdirSync("/proc/self/task")) {
     spawnSync("taskset", ["-p", "-c", String(core), thread], { stdio: "ignore" });
   }
+}
+
+/** What is measured has the settings of its own file, whatever the shell says. */
+function withoutSettings(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^(?:BIFROST|MCP_GATEWAY)_/.test(name)));
 }

@@ -48,7 +48,7 @@ function linkNode() {
   // Node from elsewhere makes the link unnecessary.
   const major = Number(process.versions.node.split(".")[0]);
   const isOurs = realpathSync(process.execPath).startsWith(runtimeDir);
-  if (major >= REQUIRED_NODE_MAJOR && !isOurs) return;
+  if (major >= REQUIRED_NODE_MAJOR && !isOurs) return process.execPath;
 
   const platformPackage = `node-${process.platform}-${process.arch}`;
   const binary = join(runtimeDir, "node_modules", platformPackage, "bin", "node");
