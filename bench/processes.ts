@@ -4,6 +4,7 @@ import { createServer, connect } from "node:net";
 import { availableParallelism } from "node:os";
 import { delimiter, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { withoutSettings } from "../scripts/without-settings.ts";
 
 /** Path of a program, or null. Debian keeps nginx in /usr/sbin, which is not on every PATH. */
 export function findProgram(name: string): string | null {
@@ -147,9 +148,4 @@ export function pinSelf(core: number): void {
   for (const thread of readdirSync("/proc/self/task")) {
     spawnSync("taskset", ["-p", "-c", String(core), thread], { stdio: "ignore" });
   }
-}
-
-/** What is measured has the settings of its own file, whatever the shell says. */
-function withoutSettings(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^(?:BIFROST|MCP_GATEWAY)_/.test(name)));
 }

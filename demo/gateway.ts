@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { withoutSettings } from "../scripts/without-settings.ts";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -31,11 +32,6 @@ export async function startGateway(dataDir: string, config: string): Promise<Run
       return code;
     },
   };
-}
-
-/** Settings of another gateway on this machine are not the demo's. */
-function withoutSettings(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^(?:BIFROST|MCP_GATEWAY)_/.test(name)));
 }
 
 async function firstLine(child: ChildProcess): Promise<{ url: string; setup_token: string }> {

@@ -13,6 +13,7 @@ import type { AuthenticateMcp } from "./authenticate.ts";
 import { checkHostAndOrigin, readAgentId } from "./front-door.ts";
 import type { OpenSession } from "./legacy/clients.ts";
 import type { FrontDoor } from "./types.ts";
+import { firstValue } from "../http/first-value.ts";
 
 export interface ControlDeps {
   readonly version: string;
@@ -42,7 +43,7 @@ export function createControlPlane(deps: ControlDeps): Plane {
 
   async function identify(req: IncomingMessage, requestId: string) {
     checkHostAndOrigin(req.headers, deps.door);
-    const header = (name: string) => single(req.headers[name]);
+    const header = (name: string) => firstValue(req.headers[name]);
     const context = { requestId, clientAddress: deps.clientAddress(req), publicUrl: "", header };
     const identity = await deps.authenticate({ context, orgId: header("x-org-id") ?? null });
     readAgentId(req.headers);
@@ -102,7 +103,7 @@ export function createControlPlane(deps: ControlDeps): Plane {
   return {
     owns: (url) => PATHS.has(url.split("?", 1)[0] ?? ""),
     async handle(req, res) {
-      const requestId = requestIdFrom(single(req.headers["x-request-id"]));
+      const requestId = requestIdFrom(firstValue(req.headers["x-request-id"]));
       res.setHeader("x-request-id", requestId);
       res.setHeader("cache-control", "no-store");
       try {
@@ -149,8 +150,4 @@ function sendJson(res: ServerResponse, status: number, body: unknown): void {
   const text = JSON.stringify(body);
   res.writeHead(status, { "content-type": "application/json", "content-length": Buffer.byteLength(text) });
   res.end(res.req.method === "HEAD" ? undefined : text);
-}
-
-function single(value: string | string[] | undefined): string | undefined {
-  return Array.isArray(value) ? value[0] : value;
 }

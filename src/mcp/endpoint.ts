@@ -15,6 +15,7 @@ import type { ModernClients } from "./modern/clients.ts";
 import { parseMcpPath } from "./path.ts";
 import { readBody } from "./read-body.ts";
 import type { Caller, EndpointDeps, FrontDoor, McpLimits } from "./types.ts";
+import { firstValue } from "../http/first-value.ts";
 
 export interface McpEndpoint {
   /** Answers one request, whatever it is. Never throws; settles when the answer is written or the client is gone. */
@@ -67,7 +68,7 @@ export function createMcpEndpoint(
   }
 
   async function handleBatch(head: Head, text: JsonText): Promise<void> {
-    const version = single(head.request.headers["mcp-protocol-version"]);
+    const version = firstValue(head.request.headers["mcp-protocol-version"]);
     const messages = elements(text).map(({ start, end }) => readMessage(text.slice(start, end)));
     if (version !== undefined && version !== BATCH_REVISION)
       throw new NotAMessage(`revision ${version.slice(0, 32)} has no JSON-RPC batches; send one message per request`);
@@ -93,7 +94,7 @@ export function createMcpEndpoint(
 
   return {
     async handle(request, response) {
-      const requestId = requestIdFrom(single(request.headers["x-request-id"]));
+      const requestId = requestIdFrom(firstValue(request.headers["x-request-id"]));
       response.setHeader("x-request-id", requestId);
       // Replies hold secrets and depend on who asks.
       response.setHeader("cache-control", "no-store");
@@ -143,7 +144,7 @@ function contextOf(deps: EndpointDeps, request: IncomingMessage, requestId: stri
     requestId,
     clientAddress: deps.clientAddress(request),
     publicUrl: deps.publicUrl ?? `http://${hostOf(request)}`,
-    header: (name) => single(request.headers[name]),
+    header: (name) => firstValue(request.headers[name]),
   };
 }
 
@@ -172,8 +173,4 @@ const NO_HEADERS: Readonly<Record<string, string>> = {};
 /** A short rest of the body is read and dropped by Node, and the connection lives on; a long or unknown one is not worth it. */
 function mustClose(request: IncomingMessage, limits: McpLimits): boolean {
   return !request.complete && !(Number(request.headers["content-length"]) <= limits.maxBodyBytes);
-}
-
-function single(value: string | string[] | undefined): string | undefined {
-  return Array.isArray(value) ? value[0] : value;
 }

@@ -22,6 +22,7 @@ import { readEventId } from "./event-stream.ts";
 import { MAX_SESSION_ID, type SessionFacts, type SessionIds } from "./session-ids.ts";
 import { createSession, MAX_OPEN_CALLS, type Outlet, type Session } from "./session.ts";
 import { createSessionStore, type SessionLimits } from "./session-store.ts";
+import { firstValue } from "../../http/first-value.ts";
 
 export interface LegacyDeps {
   readonly backends: Backends;
@@ -222,7 +223,7 @@ export function createLegacyClients(deps: LegacyDeps): LegacyClients {
       if (!session) throw new GatewayError("mcp.session_not_found");
       if (!acceptsEvents(request))
         throw new GatewayError("request.not_acceptable", { message: "accept text/event-stream" });
-      const last = readEventId(single(request.headers["last-event-id"]));
+      const last = readEventId(firstValue(request.headers["last-event-id"]));
       const broken = last && session.findStream(last.streamId);
       if (broken) return broken.attach(response, last.number);
       const stream = session.openStream();
@@ -345,7 +346,7 @@ function takeNotification(session: Session, method: string, params: JsonText | u
 
 /** A revision that is not spoken here is a 400 (2025-11-25, Protocol Version Header); a missing header is as good as any. */
 function checkVersion(request: IncomingMessage, message: Message): JsonText | null {
-  const version = single(request.headers["mcp-protocol-version"]);
+  const version = firstValue(request.headers["mcp-protocol-version"]);
   if (version === undefined || REVISIONS_2025.some((known) => known === version)) return null;
   const data = { supported: REVISIONS_2025, requested: version.slice(0, 32) };
   return responseText(
@@ -379,8 +380,4 @@ function initializeResult(revision: string, hello: ServerHello): JsonText {
 function acceptsEvents(request: IncomingMessage): boolean {
   const accept = request.headers.accept;
   return accept === undefined || accept.includes("text/event-stream") || accept.includes("*/*");
-}
-
-function single(value: string | string[] | undefined): string | undefined {
-  return Array.isArray(value) ? value[0] : value;
 }
